@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Where log lines go: to the terminal while nbdkit starts; then to stderr if
+ * nbdkit stays in the foreground, else to syslog.  Under systemd stderr is
+ * the journal, and takes the level as a prefix (sd-daemon(3)). */
+#include <config.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "plugin.h"
+
+static const int priorities[] = {
+  [LOG_LEVEL_ERROR] = LOG_ERR, [LOG_LEVEL_WARNING] = LOG_WARNING,
+  [LOG_LEVEL_INFO] = LOG_INFO, [LOG_LEVEL_DEBUG] = LOG_DEBUG,
+};
+
+/* Lines of the start, until it is known how it went. */
+#define MAX_KEPT 64
+static char *kept[MAX_KEPT];
+static size_t nr_kept;
+
+static void
+sink_starting (enum log_level level, const char *line)
+{
+  /* What is found now will be found, and logged, again by the server. */
+  if (level <= LOG_LEVEL_WARNING && nr_kept < MAX_KEPT &&
+      (kept[nr_kept] = strdup (line)) != NULL)
+    nr_kept++;
+  else
+    nbdkit_debug ("%s", line);
+}
+
+void
+log_sink_started (bool good)
+{
+  size_t i;
+
+  for (i = 0; i < nr_kept; ++i) {
+    if (good)
+      fprintf (stderr, "mpiscsi: warning: %s\n", kept[i]);
+    else
+      nbdkit_debug ("%s", kept[i]);
+    free (kept[i]);
+  }
+  nr_kept = 0;
+}
+
+static void
+sink_stderr (enum log_level level, const char *line)
+{
+  if (level == LOG_LEVEL_DEBUG)
+    nbdkit_debug ("%s", line);
+  else
+    fprintf (stderr, "mpiscsi: %s%s\n",
+             level == LOG_LEVEL_ERROR ? "error: " :
+             level == LOG_LEVEL_WARNING ? "warning: " : "", line);
+}
+
+static void
+sink_journal (enum log_level level, const char *line)
+{
+  fprintf (stderr, "<%d>mpiscsi: %s\n", priorities[level], line);
+}
+
+static void
+sink_syslog (enum log_level level, const char *line)
+{
+  syslog (priorities[level], "%s", line);
+}
+
+static bool
+stderr_is_gone (void)
+{
+  struct stat err, null;
+
+  return fstat (STDERR_FILENO, &err) == -1 ||
+    (S_ISCHR (err.st_mode) && stat ("/dev/null", &null) == 0 &&
+     err.st_rdev == null.st_rdev);
+}
+
+void
+log_sink_starting (void)
+{
+  log_set_sink (sink_starting);
+}
+
+void
+log_sink_serving (void)
+{
+  if (stderr_is_gone ()) {
+    openlog ("mpiscsi", LOG_PID, LOG_DAEMON);
+    log_set_sink (sink_syslog);
+  }
+  else
+    log_set_sink (getenv ("JOURNAL_STREAM") ? sink_journal : sink_stderr);
+}

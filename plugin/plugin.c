@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Parameters, start and end.
+ *
+ * nbdkit's order is config* -> config_complete -> get_ready -> fork ->
+ * after_fork.  Threads and sessions start in after_fork; but an error there
+ * is not seen by the person at the terminal, so get_ready logs in everywhere
+ * first, says what is wrong, logs out, and keeps nothing. */
+#include <config.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plugin.h"
+
+struct engine *engine;
+
+static struct settings *settings;
+
+/* Tells the engine that nbdkit is about to end: nbdkit has no callback for
+ * it, but nbdkit_nanosleep returns at once then.  Without this, I/O that is
+ * queued for want of a path would hold up the end. */
+static pthread_t watcher;
+static bool watcher_runs;
+
+static void
+warn_settings (void *opaque, const char *text)
+{
+  (void) opaque;
+  fprintf (stderr, "mpiscsi: warning: %s\n", text);
+}
+
+static void
+mpiscsi_load (void)
+{
+  settings = settings_new ();
+  if (settings == NULL) {
+    nbdkit_error ("out of memory");
+    exit (EXIT_FAILURE);
+  }
+  settings->warn = warn_settings;
+}
+
+static void
+mpiscsi_unload (void)
+{
+  engine_free (engine);
+  engine = NULL;
+  settings_free (settings);
+  settings = NULL;
+}
+
+static bool
+key_is (const char *key, const char *name)
+{
+  for (; *key && *name; ++key, ++name)
+    if (*key != *name && !(*key == '_' && *name == '-'))
+      return false;
+  return *key == *name;
+}
+
+static int
+mpiscsi_config (const char *key, const char *value)
+{
+  char err[ERR_SIZE];
+  char *password = NULL;
+  int r;
+
+  if (key_is (key, "password") || key_is (key, "mutual-password")) {
+    if (nbdkit_read_password (value, &password) == -1)
+      return -1;
+    value = password;
+  }
+  r = settings_set (settings, key, value, err);
+  if (password) {
+    explicit_bzero (password, strlen (password));
+    free (password);
+  }
+  if (r == -1)
+    nbdkit_error ("%s", err);
+  return r;
+}
+
+static int
+mpiscsi_config_complete (void)
+{
+  char err[ERR_SIZE];
+
+  if (settings_check (settings, err) == -1) {
+    nbdkit_error ("%s", err);
+    return -1;
+  }
+  return 0;
+}
+
+static int
+mpiscsi_get_ready (void)
+{
+  struct engine *probe = engine_new (settings);
+  char err[ERR_SIZE];
+  int r;
+
+  if (probe == NULL) {
+    nbdkit_error ("cannot start: %m");
+    return -1;
+  }
+  log_sink_starting ();
+  engine_start (probe);
+  /* One attempt at each portal: discovery, then its sessions. */
+  engine_run_until_settled (probe, 2 * settings->login_timeout + 1);
+  r = engine_verdict (probe, err, sizeof err);
+  log_sink_started (r == 0);
+  engine_shutdown (probe, 1.0);
+  engine_free (probe);
+  if (r == -1)
+    nbdkit_error ("%s", err);
+  return r;
+}
+
+static void *
+watch_for_end (void *opaque)
+{
+  (void) opaque;
+  /* nbdkit_nanosleep prints an error when nbdkit ends: only called while
+   * there is a reason to. */
+  while (engine_wait_stuck (engine))
+    if (nbdkit_nanosleep (0, 250000000) == -1) {
+      engine_abandon (engine);
+      break;
+    }
+  return NULL;
+}
+
+static int
+mpiscsi_after_fork (void)
+{
+  log_sink_serving ();
+  engine = engine_new (settings);
+  if (engine == NULL) {
+    nbdkit_error ("cannot start: %m");
+    return -1;
+  }
+  engine_start (engine);
+  if (engine_start_thread (engine) == -1) {
+    nbdkit_error ("cannot start a thread: %m");
+    return -1;
+  }
+  if (pthread_create (&watcher, NULL, watch_for_end, NULL) == 0)
+    watcher_runs = true;
+  return 0;
+}
+
+/* All connections are closed. */
+static void
+mpiscsi_cleanup (void)
+{
+  if (engine)
+    engine_abandon (engine);
+  if (watcher_runs) {
+    pthread_join (watcher, NULL);
+    watcher_runs = false;
+  }
+  if (engine)
+    engine_shutdown (engine, 1.0);
+}
+
+static int
+mpiscsi_thread_model (void)
+{
+  return NBDKIT_THREAD_MODEL_PARALLEL;
+}
+
+static void
+mpiscsi_dump_plugin (void)
+{
+  printf ("mpiscsi_version=%s\n", PACKAGE_VERSION);
+  printf ("mpiscsi_libev=%d.%d\n", ev_version_major (), ev_version_minor ());
+#ifdef LIBISCSI_API_VERSION
+  printf ("mpiscsi_libiscsi_api=%d\n", LIBISCSI_API_VERSION);
+#endif
+}
+
+static struct nbdkit_plugin plugin = {
+  .name              = "mpiscsi",
+  .longname          = "multipathed iSCSI LUN",
+  .version           = PACKAGE_VERSION,
+  .description       = "Serves an iSCSI LUN over all of its portals at once.",
+  .load              = mpiscsi_load,
+  .unload            = mpiscsi_unload,
+  .config            = mpiscsi_config,
+  .config_complete   = mpiscsi_config_complete,
+  .config_help       =
+    "portals=ADDRESS[:PORT][,...]     (required) iSCSI portals\n"
+    "target=IQN                       target (default: all that are found)\n"
+    "lun=N                            LUN (default: all)\n"
+    "wwid=WWID                        WWID (default: all)\n"
+    "user=NAME password=[+]SECRET     CHAP\n"
+    "no-path-retry=fail|queue|N       with no path left (default: fail)\n"
+    "For all others see nbdkit-mpiscsi-plugin(1).",
+  .magic_config_key  = "portals",
+  .dump_plugin       = mpiscsi_dump_plugin,
+  .thread_model      = mpiscsi_thread_model,
+  .get_ready         = mpiscsi_get_ready,
+  .after_fork        = mpiscsi_after_fork,
+  .cleanup           = mpiscsi_cleanup,
+  .list_exports      = mpiscsi_list_exports,
+  .default_export    = mpiscsi_default_export,
+  .export_description = mpiscsi_export_description,
+  .open              = mpiscsi_open,
+  .close             = mpiscsi_close,
+  .get_size          = mpiscsi_get_size,
+  .can_write         = mpiscsi_can_write,
+  .can_flush         = mpiscsi_can_flush,
+  .can_fua           = mpiscsi_can_fua,
+  .can_multi_conn    = mpiscsi_can_multi_conn,
+  .is_rotational     = mpiscsi_is_rotational,
+  .block_size        = mpiscsi_block_size,
+  .pread             = mpiscsi_pread,
+  .pwrite            = mpiscsi_pwrite,
+  .flush             = mpiscsi_flush,
+  .can_trim          = mpiscsi_can_trim,
+  .trim              = mpiscsi_trim,
+  .can_zero          = mpiscsi_can_zero,
+  .can_fast_zero     = mpiscsi_can_fast_zero,
+  .zero              = mpiscsi_zero,
+  .can_extents       = mpiscsi_can_extents,
+  .extents           = mpiscsi_extents,
+};
+
+NBDKIT_REGISTER_PLUGIN (plugin)

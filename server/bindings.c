@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The bindings file.  See bindings.h. */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bindings.h"
+
+/* More names than LUNs that one process could hold. */
+#define MAX_NAMES 100000
+
+const char *
+bindings_suffix (unsigned n, char *buf, size_t size)
+{
+  char digits[16];
+  size_t len = 0, i;
+
+  n++;
+  while (n > 0 && len < sizeof digits) {
+    n--;
+    digits[len++] = 'a' + n % 26;
+    n /= 26;
+  }
+  if (len >= size)
+    len = size - 1;
+  for (i = 0; i < len; ++i)
+    buf[i] = digits[len - 1 - i];
+  buf[len] = '\0';
+  return buf;
+}
+
+static void
+default_file (char *path, size_t size)
+{
+  const char *dir = getenv ("STATE_DIRECTORY");
+  const char *home = getenv ("HOME");
+
+  if (dir && dir[0])
+    snprintf (path, size, "%s/bindings", dir);
+  else if (geteuid () == 0)
+    snprintf (path, size, "/var/lib/mpiscsi/bindings");
+  else if ((dir = getenv ("XDG_STATE_HOME")) && dir[0])
+    snprintf (path, size, "%s/mpiscsi/bindings", dir);
+  else
+    snprintf (path, size, "%s/.local/state/mpiscsi/bindings",
+              home ? home : "");
+}
+
+/* mkdir -p of the folder that PATH is in. */
+static void
+make_folders (const char *path)
+{
+  char dir[512];
+  char *p;
+
+  snprintf (dir, sizeof dir, "%s", path);
+  for (p = dir + 1; (p = strchr (p, '/')) != NULL; *p++ = '/') {
+    *p = '\0';
+    mkdir (dir, 0755);          /* open () will tell */
+  }
+}
+
+static char *
+find_or_add (FILE *fp, const char *prefix, const char *wwid)
+{
+  char line[1024], alias[256], id[512], suffix[16];
+  bool *taken = calloc (MAX_NAMES, sizeof *taken);
+  char *found = NULL;
+  unsigned n;
+
+  if (taken == NULL)
+    return NULL;
+  while (!found && fgets (line, sizeof line, fp)) {
+    if (line[0] == '#' || sscanf (line, "%255s %511s", alias, id) != 2)
+      continue;
+    if (strcmp (id, wwid) == 0) {
+      found = strdup (alias);
+      break;
+    }
+    for (n = 0; n < MAX_NAMES; ++n)
+      if (!taken[n] &&
+          strncmp (alias, prefix, strlen (prefix)) == 0 &&
+          strcmp (alias + strlen (prefix),
+                  bindings_suffix (n, suffix, sizeof suffix)) == 0)
+        taken[n] = true;
+  }
+  for (n = 0; !found && n < MAX_NAMES; ++n)
+    if (!taken[n]) {
+      if (asprintf (&found, "%s%s", prefix,
+                    bindings_suffix (n, suffix, sizeof suffix)) == -1) {
+        found = NULL;
+        break;
+      }
+      fseek (fp, 0, SEEK_END);
+      if (fprintf (fp, "%s %s\n", found, wwid) < 0 || fflush (fp) != 0 ||
+          fdatasync (fileno (fp)) == -1) {
+        /* A name that would be another one next time is worse than none. */
+        free (found);
+        found = NULL;
+      }
+      break;
+    }
+  free (taken);
+  return found;
+}
+
+char *
+bindings_alias (const char *file, const char *prefix, const char *wwid,
+                char err[ERR_SIZE])
+{
+  char path[512];
+  char *alias;
+  FILE *fp;
+  int fd;
+
+  if (file)
+    snprintf (path, sizeof path, "%s", file);
+  else
+    default_file (path, sizeof path);
+  make_folders (path);
+  fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (fd == -1) {
+    snprintf (err, ERR_SIZE, "cannot open bindings file %s: %s", path,
+              strerror (errno));
+    return NULL;
+  }
+  fp = fdopen (fd, "r+");
+  if (fp == NULL || flock (fd, LOCK_EX) == -1) {
+    snprintf (err, ERR_SIZE, "bindings file %s: %s", path, strerror (errno));
+    if (fp)
+      fclose (fp);
+    else
+      close (fd);
+    return NULL;
+  }
+  alias = find_or_add (fp, prefix, wwid);
+  if (alias == NULL)
+    snprintf (err, ERR_SIZE, "cannot write bindings file %s: %s", path,
+              strerror (errno));
+  fclose (fp);                  /* lets go of the lock */
+  return alias;
+}

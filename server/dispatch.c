@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* From a map's queue to a path, and back by verdict. */
+#include <config.h>
+
+#include <errno.h>
+
+#include "engine.h"
+
+/* A command whose path dies each time is what kills it. */
+#define MAX_FAILOVERS 100
+/* UNIT ATTENTIONs and aborts in a row. */
+#define MAX_RETRIES 32
+
+void
+map_submit (struct map *m, struct request *req)
+{
+  unsigned i;
+
+  for (i = 0; i < req->nr_parts; ++i)
+    list_add_tail (&m->queue, &req->parts[i].node);
+  schedule_dispatch (m);
+}
+
+void
+map_fail_all (struct map *m, int error)
+{
+  while (!list_empty (&m->queue)) {
+    struct command *cmd = list_entry (m->queue.next, struct command, node);
+
+    list_del (&cmd->node);
+    request_part_done (m->engine, cmd, error);
+  }
+}
+
+/* Room is missing, not paths: whoever gets an answer will call again. */
+static void
+mark_starved (struct map *m)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &m->paths)
+    list_entry (l, struct path, map_node)->session->starved = true;
+}
+
+static void
+no_path (struct map *m)
+{
+  if (m->engine->shutdown)
+    map_fail_all (m, ESHUTDOWN);
+  else if (m->no_path_until == 0)
+    map_fail_all (m, EIO);
+}
+
+void
+map_dispatch (struct map *m)
+{
+  while (!list_empty (&m->queue)) {
+    struct command *cmd = list_entry (m->queue.next, struct command, node);
+    struct path *p = map_select_path (m, cmd->bytes);
+
+    if (p == NULL) {
+      if (m->nr_active == 0)
+        no_path (m);
+      else
+        mark_starved (m);
+      return;
+    }
+    list_del (&cmd->node);
+    cmd->path = p;
+    cmd->lun = p->lun;
+    cmd->accounted = true;
+    selector_start_io (&p->sel, cmd->bytes);
+    session_submit (p->session, cmd);
+  }
+}
+
+/* At the head: it was sent before all that waits there. */
+void
+map_requeue (struct map *m, struct command *cmd)
+{
+  list_add_head (&m->queue, &cmd->node);
+  schedule_dispatch (m);
+}
+
+static void
+retry_later (struct map *m, struct command *cmd, unsigned delay_ms)
+{
+  const double now = engine_now ();
+
+  if (now - cmd->first_submitted > m->engine->settings->command_timeout) {
+    request_part_done (m->engine, cmd, EIO);
+    return;
+  }
+  cmd->not_before = now + delay_ms / 1000.;
+  list_add_tail (&m->delayed, &cmd->node);
+}
+
+void
+map_wake_delayed (struct map *m, double now)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &m->delayed) {
+    struct command *cmd = list_entry (l, struct command, node);
+
+    if (now >= cmd->not_before || m->engine->shutdown) {
+      list_del (&cmd->node);
+      list_add_tail (&m->queue, &cmd->node);
+      schedule_dispatch (m);
+    }
+  }
+}
+
+static void
+failover (struct map *m, struct command *cmd)
+{
+  m->engine->failovers++;
+  if (++cmd->failovers > MAX_FAILOVERS) {
+    log_error ("%s: giving up on a command after %d failed paths", m->name,
+               MAX_FAILOVERS);
+    request_part_done (m->engine, cmd, EIO);
+  }
+  else
+    map_requeue (m, cmd);
+}
+
+void
+command_lost (struct command *cmd)
+{
+  cmd->path->stats.errors++;
+  failover (cmd->req->map, cmd);
+}
+
+static void
+lower_depth (struct session *s)
+{
+  const unsigned depth = s->nr_in_flight * 3 / 4;
+
+  s->depth = depth > 0 ? depth : 1;
+  if (s->limit_now > 0)
+    s->limit_now = s->depth;
+}
+
+void
+command_answered (struct command *cmd, enum scsi_result result,
+                  const struct sense *sense)
+{
+  struct map *m = cmd->req->map;
+  struct path *p = cmd->path;
+  const struct verdict v = verdict_of (result, sense);
+  char text[100];
+
+  if (v.actions & ACTION_LOWER_DEPTH)
+    lower_depth (p->session);
+  if (v.actions & (ACTION_CHECK_CAPACITY | ACTION_CHECK_IDENTITY))
+    p->session->want_probe = true;
+
+  switch (v.kind) {
+  case VERDICT_DONE:
+    p->stats.ios++;
+    latency_add (&p->latency, engine_now () - cmd->submitted);
+    if (cmd->dir == SCSI_XFER_READ)
+      p->stats.bytes_read += cmd->bytes;
+    else
+      p->stats.bytes_written += cmd->bytes;
+    if (cmd->may_be_short && cmd->task.residual_status ==
+        SCSI_RESIDUAL_UNDERFLOW)
+      cmd->req->residual = cmd->task.residual;
+    request_part_done (m->engine, cmd, 0);
+    break;
+  case VERDICT_RETRY:
+    p->stats.retries++;
+    if (++cmd->retries > MAX_RETRIES) {
+      log_error ("%s: %s: giving up on a command after %d retries: %s",
+                 m->name, p->session->name, MAX_RETRIES,
+                 result == RESULT_CHECK_CONDITION
+                 ? sense_text (sense, text, sizeof text)
+                 : result_text (result));
+      request_part_done (m->engine, cmd, EIO);
+    }
+    else
+      map_requeue (m, cmd);
+    break;
+  case VERDICT_RETRY_LATER:
+    p->stats.retries++;
+    retry_later (m, cmd, v.delay_ms);
+    break;
+  case VERDICT_PATH:
+    p->stats.errors++;
+    path_event (p, PATH_EV_IO_ERROR,
+                result == RESULT_CHECK_CONDITION
+                ? sense_text (sense, text, sizeof text)
+                : result_text (result));
+    failover (m, cmd);
+    break;
+  case VERDICT_FAIL:
+    p->stats.errors++;
+    if (!(cmd->optional && (v.error == ENOTSUP || v.error == EINVAL)))
+      log_error ("%s: %s: I/O error, LBA %llu: %s", m->name, p->session->name,
+                 (unsigned long long) cmd->lba,
+                 result == RESULT_CHECK_CONDITION
+                 ? sense_text (sense, text, sizeof text)
+                 : result_text (result));
+    request_part_done (m->engine, cmd, v.error);
+    break;
+  }
+}

@@ -1,0 +1,838 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The engine: its lock, its loop, starting and stopping.  See engine.h. */
+#include <config.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "control.h"
+#include "engine.h"
+
+/* How often sessions and queues are looked at, with and without work. */
+#define TICK_BUSY 0.1
+#define TICK_IDLE 0.25
+
+/* I/O that takes longer than this, in seconds, may need engine_abandon. */
+#define STUCK 1.0
+
+double
+engine_now (void)
+{
+  struct timespec ts;
+
+  clock_gettime (CLOCK_MONOTONIC, &ts);
+  return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+double
+engine_random (struct engine *e)
+{
+  (void) e;
+  return (random () % 1000 + 1) / 1000.0;
+}
+
+/* ---- lock ----------------------------------------------------------------- */
+
+void
+engine_lock (struct engine *e)
+{
+  pthread_mutex_lock (&e->lock);
+}
+
+void
+engine_unlock (struct engine *e)
+{
+  for (;;) {
+    struct request *completed, *none = NULL;
+
+    engine_settle (e);
+    completed = e->completed;
+    e->completed = NULL;
+    pthread_mutex_unlock (&e->lock);
+    requests_wake (completed);
+
+    /* A worker that pushed while we held the lock relies on us.  This has
+     * to be a read-modify-write: it orders the look at the stack after the
+     * unlock, so that either we see its request or its trylock succeeds. */
+    if (atomic_compare_exchange_strong (&e->pending, &none, NULL))
+      return;
+    if (pthread_mutex_trylock (&e->lock) != 0)
+      return;                   /* the new holder will look */
+  }
+}
+
+void
+engine_submit (struct engine *e, struct request *req)
+{
+  struct request *head = atomic_load_explicit (&e->pending,
+                                               memory_order_relaxed);
+
+  do
+    req->next = head;
+  while (!atomic_compare_exchange_weak (&e->pending, &head, req));
+  if (pthread_mutex_trylock (&e->lock) == 0)
+    engine_unlock (e);
+}
+
+/* Any thread, also without the lock. */
+void
+engine_kick (struct engine *e)
+{
+  ev_async_send (e->loop, &e->kick);
+}
+
+void
+schedule_dispatch (struct map *m)
+{
+  if (list_empty (&m->dispatch_node))
+    list_add_tail (&m->engine->dispatch, &m->dispatch_node);
+}
+
+static bool
+take_pending (struct engine *e)
+{
+  struct request *req = atomic_load_explicit (&e->pending,
+                                              memory_order_relaxed);
+  struct request *in_order = NULL;
+
+  if (req == NULL)
+    return false;
+  req = atomic_exchange (&e->pending, NULL);
+  while (req != NULL) {         /* the stack has the last one on top */
+    struct request *next = req->next;
+
+    req->next = in_order;
+    in_order = req;
+    req = next;
+  }
+  while (in_order != NULL) {
+    req = in_order;
+    in_order = req->next;
+    req->next = NULL;
+    map_submit (req->map, req);
+  }
+  return true;
+}
+
+/* Lock held, not inside of libiscsi: do all that was put on lists, until
+ * there is nothing left. */
+void
+engine_settle (struct engine *e)
+{
+  bool more;
+
+  if (e->in_settle)
+    return;
+  e->in_settle = true;
+  do {
+    more = take_pending (e);
+    /* What is told may start timers.  A worker gets here only when the
+     * service thread is about to run anyway. */
+    while (e->loop_is_ours && !list_empty (&e->told)) {
+      struct command *cmd =
+        list_entry (e->told.next, struct command, node);
+
+      list_del (&cmd->node);
+      more = true;
+      cmd->done (cmd, cmd->result, &cmd->sense);
+    }
+    while (!list_empty (&e->dispatch)) {
+      struct map *m = list_entry (e->dispatch.next, struct map, dispatch_node);
+
+      list_del (&m->dispatch_node);
+      more = true;
+      map_dispatch (m);
+    }
+    while (!list_empty (&e->flush)) {
+      struct session *s =
+        list_entry (e->flush.next, struct session, flush_node);
+
+      list_del (&s->flush_node);
+      s->need_flush = false;
+      more = true;
+      session_flush (s);
+    }
+  } while (more);
+  e->in_settle = false;
+}
+
+/* ---- loop ----------------------------------------------------------------- */
+
+static void
+reap (struct engine *e)
+{
+  struct list *l, *next;
+
+  while (e->need_reap) {
+    e->need_reap = false;
+    list_for_each (l, next, &e->sessions) {
+      struct session *s = list_entry (l, struct session, node);
+
+      if (s->dying)
+        session_reap (s);
+      if (s->forget && s->state == SESSION_CLOSED)
+        session_free (s);
+    }
+    engine_settle (e);
+  }
+}
+
+static void
+update_watchers (struct engine *e)
+{
+  struct list *l, *next;
+
+  e->need_watchers = false;
+  list_for_each (l, next, &e->sessions)
+    session_update_watcher (list_entry (l, struct session, node));
+}
+
+static void
+prepare_cb (EV_P_ ev_prepare *w, int revents)
+{
+  struct engine *e = w->data;
+
+  (void) loop;
+  (void) revents;
+  engine_settle (e);
+  reap (e);
+  if (e->need_watchers)
+    update_watchers (e);
+}
+
+static void
+kick_cb (EV_P_ ev_async *w, int revents)
+{
+  struct engine *e = w->data;
+  struct list *l, *next;
+
+  (void) revents;
+  if (e->stop)
+    ev_break (EV_A_ EVBREAK_ALL);
+  list_for_each (l, next, &e->sessions)
+    resolve_poll (list_entry (l, struct session, node));
+}
+
+static void
+tick_cb (EV_P_ ev_timer *w, int revents)
+{
+  struct engine *e = w->data;
+  const double now = engine_now ();
+  bool busy = false, stuck = false;
+  struct list *l, *next;
+
+  (void) revents;
+  list_for_each (l, next, &e->sessions) {
+    struct session *s = list_entry (l, struct session, node);
+
+    session_check_health (s, now);
+    if (s->want_probe && s->state == SESSION_UP && !s->dying) {
+      s->want_probe = false;
+      probe_start (s);
+    }
+    /* After TASK SET FULL the depth comes back slowly. */
+    if (s->depth < e->settings->queue_depth && s->limit_now > 0)
+      s->limit_now = ++s->depth;
+    if (!list_empty (&s->in_flight)) {
+      busy = true;
+      if (now - list_entry (s->in_flight.next, struct command,
+                            node)->submitted > STUCK)
+        stuck = true;
+    }
+  }
+  list_for_each (l, next, &e->maps) {
+    struct map *m = list_entry (l, struct map, node);
+    struct list *pl, *pnext;
+
+    map_wake_delayed (m, now);
+    map_check (m, now);
+    if (!list_empty (&m->queue) || !list_empty (&m->delayed))
+      busy = true;
+    if (!list_empty (&m->queue) && m->nr_active == 0)
+      stuck = true;
+    list_for_each (pl, pnext, &m->paths)
+      path_check (list_entry (pl, struct path, map_node), now);
+  }
+  if (stuck != e->stuck) {
+    e->stuck = stuck;
+    engine_changed (e);
+  }
+  w->repeat = busy ? TICK_BUSY : TICK_IDLE;
+  ev_timer_again (EV_A_ w);
+}
+
+/* libev calls these around the blocking epoll_wait. */
+static void
+release_cb (EV_P) EV_NOEXCEPT
+{
+  struct engine *e = ev_userdata (EV_A);
+
+  engine_settle (e);
+  e->loop_is_ours = false;
+  engine_unlock (e);
+}
+
+static void
+acquire_cb (EV_P) EV_NOEXCEPT
+{
+  struct engine *e = ev_userdata (EV_A);
+
+  engine_lock (e);
+  e->loop_is_ours = true;
+}
+
+static void *
+service_thread (void *opaque)
+{
+  struct engine *e = opaque;
+
+  engine_lock (e);
+  e->loop_is_ours = true;
+  if (!e->stop)
+    ev_run (e->loop, 0);
+  engine_settle (e);
+  e->loop_is_ours = false;
+  engine_unlock (e);
+  return NULL;
+}
+
+/* ---- life ------------------------------------------------------------------ */
+
+/* One random part for the whole life of the process: a session that logs in
+ * again must have the ISID it had (RFC 7143 6.3.5).  nbdkit forks after the
+ * first use; the child goes on with the same. */
+static uint32_t
+process_isid (void)
+{
+  static uint32_t isid;
+
+  while (isid == 0) {
+    if (getrandom (&isid, sizeof isid, 0) != sizeof isid)
+      isid = (uint32_t) time (NULL) ^ ((uint32_t) getpid () << 12);
+    isid &= 0xffffff;
+  }
+  return isid;
+}
+
+struct engine *
+engine_new (const struct settings *settings)
+{
+  struct engine *e = calloc (1, sizeof *e);
+  pthread_condattr_t attr;
+
+  if (e == NULL)
+    return NULL;
+  e->settings = settings;
+  e->isid_random = process_isid ();
+  srandom (e->isid_random ^ (unsigned) time (NULL));
+  if (settings->initiator_name)
+    snprintf (e->initiator_name, sizeof e->initiator_name, "%s",
+              settings->initiator_name);
+  else
+    settings_default_initiator (NULL, e->initiator_name);
+  list_init (&e->sessions);
+  list_init (&e->maps);
+  list_init (&e->dispatch);
+  list_init (&e->flush);
+  list_init (&e->told);
+  e->next_session_id = 1;
+  e->loop_is_ours = true;
+
+  /* EVFLAG_NOENV: LIBEV_FLAGS is for developers, not for whoever set up the
+   * environment of a storage server. */
+  e->loop = ev_loop_new (EVFLAG_AUTO | EVFLAG_NOENV | EVFLAG_NOSIGMASK);
+  if (e->loop == NULL) {
+    free (e);
+    errno = ENOMEM;
+    return NULL;
+  }
+  pthread_mutex_init (&e->lock, NULL);
+  pthread_mutex_init (&e->changed_lock, NULL);
+  pthread_condattr_init (&attr);
+  pthread_condattr_setclock (&attr, CLOCK_MONOTONIC);
+  pthread_cond_init (&e->changed, &attr);
+  pthread_condattr_destroy (&attr);
+
+  ev_set_userdata (e->loop, e);
+  ev_async_init (&e->kick, kick_cb);
+  e->kick.data = e;
+  ev_async_start (e->loop, &e->kick);
+  ev_prepare_init (&e->prepare, prepare_cb);
+  e->prepare.data = e;
+  ev_prepare_start (e->loop, &e->prepare);
+  ev_init (&e->tick, tick_cb);
+  e->tick.data = e;
+  e->tick.repeat = TICK_IDLE;
+  ev_timer_again (e->loop, &e->tick);
+  return e;
+}
+
+static struct session *
+find_session (struct engine *e, const struct portal *portal,
+              const char *target)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &e->sessions) {
+    struct session *s = list_entry (l, struct session, node);
+
+    if (strcmp (s->target, target) == 0 && portal_equal (&s->portal, portal) &&
+        s->state != SESSION_CLOSED)
+      return s;
+  }
+  return NULL;
+}
+
+void
+engine_add_target (struct engine *e, const struct portal *portal,
+                   const char *target)
+{
+  struct session *s = find_session (e, portal, target);
+
+  if (s != NULL) {
+    if (s->portal.tpgt == -1)
+      s->portal.tpgt = portal->tpgt;
+    return;
+  }
+  s = session_new (e, SESSION_NORMAL, portal, target);
+  if (s == NULL) {
+    engine_complain (e, false, "%s: out of memory", portal->host);
+    return;
+  }
+  session_event (s, SESSION_EV_START);
+}
+
+bool
+engine_add_portal (struct engine *e, const struct portal *portal, bool forget)
+{
+  const struct settings *st = e->settings;
+  struct session *s;
+
+  if (find_session (e, portal, st->discovery ? "" : st->target) != NULL)
+    return false;
+  if (!st->discovery) {
+    engine_add_target (e, portal, st->target);
+    return true;
+  }
+  s = session_new (e, SESSION_DISCOVERY, portal, "");
+  if (s == NULL)
+    return false;
+  s->forget = forget;
+  session_event (s, SESSION_EV_START);
+  return true;
+}
+
+unsigned
+engine_del_portal (struct engine *e, const struct portal *portal)
+{
+  struct list *l, *next;
+  unsigned n = 0;
+
+  list_for_each (l, next, &e->sessions) {
+    struct session *s = list_entry (l, struct session, node);
+
+    if (!portal_equal (&s->portal, portal))
+      continue;
+    if (s->state != SESSION_CLOSED && s->kind == SESSION_NORMAL)
+      n++;
+    s->forget = true;
+    session_event (s, SESSION_EV_STOP);
+  }
+  /* Those that are closed at once. */
+  e->need_reap = true;
+  engine_kick (e);
+  return n;
+}
+
+void
+engine_start (struct engine *e)
+{
+  const struct settings *st = e->settings;
+  size_t i;
+
+  for (i = 0; i < st->nr_portals; ++i)
+    engine_add_portal (e, &st->portals[i], false);
+}
+
+static bool
+all_settled (struct engine *e)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &e->sessions)
+    if (!list_entry (l, struct session, node)->settled)
+      return false;
+  return true;
+}
+
+static void
+give_up_cb (EV_P_ ev_timer *w, int revents)
+{
+  (void) revents;
+  *(bool *) w->data = true;
+  ev_break (EV_A_ EVBREAK_ALL);
+}
+
+void
+engine_run_until_settled (struct engine *e, double timeout)
+{
+  ev_timer timer;
+  bool over = false;
+
+  ev_timer_init (&timer, give_up_cb, timeout, 0.);
+  timer.data = &over;
+  ev_timer_start (e->loop, &timer);
+  engine_lock (e);
+  while (!over && !all_settled (e))
+    ev_run (e->loop, EVRUN_ONCE);
+  ev_timer_stop (e->loop, &timer);
+  engine_unlock (e);
+}
+
+void
+engine_complain (struct engine *e, bool fatal, const char *fs, ...)
+{
+  char line[1024];
+  va_list args;
+
+  va_start (args, fs);
+  vsnprintf (line, sizeof line, fs, args);
+  va_end (args);
+  if (e->complaint == NULL || (fatal && !e->complaint_fatal)) {
+    char *copy = strdup (line);
+
+    if (copy != NULL) {
+      free (e->complaint);
+      e->complaint = copy;
+      e->complaint_fatal = fatal;
+    }
+  }
+  /* A fatal one is told by engine_verdict when nothing runs yet. */
+  if (e->threaded || !fatal)
+    log_warning ("%s", line);
+}
+
+void
+engine_note_wwid (struct engine *e, const char *wwid)
+{
+  const size_t n = strlen (e->other_wwids);
+
+  if (strstr (e->other_wwids, wwid) == NULL &&
+      n + strlen (wwid) + 2 < sizeof e->other_wwids)
+    snprintf (e->other_wwids + n, sizeof e->other_wwids - n, " %s", wwid);
+}
+
+/* What to do about a session that could not be made: the last words of the
+ * one line for the user. */
+static const char *
+remedy (enum session_failure failure)
+{
+  switch (failure) {
+  case FAIL_RESOLVE: return "check the name, or give an address";
+  case FAIL_REFUSED: return "is the target running, and is this its port?";
+  case FAIL_UNREACHABLE:
+  case FAIL_TIMEOUT: return "check address, network and firewall";
+  case FAIL_AUTH: return "check user= and password=";
+  case FAIL_NOT_FOUND: return "check target=; `mpiscsi discover` lists the targets";
+  case FAIL_FORBIDDEN: return "allow this initiator name at the target, or set initiator-name=";
+  default: return "see the target's log";
+  }
+}
+
+int
+engine_verdict (struct engine *e, char *err, size_t size)
+{
+  struct list *l, *next;
+  const struct session *worst = NULL;
+  unsigned nr_up = 0;
+
+  if (e->complaint_fatal) {
+    snprintf (err, size, "%s", e->complaint);
+    return -1;
+  }
+  list_for_each (l, next, &e->maps)
+    if (list_entry (l, struct map, node)->nr_active > 0)
+      return 0;
+  if (e->complaint) {
+    snprintf (err, size, "%s", e->complaint);
+    return -1;
+  }
+  list_for_each (l, next, &e->sessions) {
+    const struct session *s = list_entry (l, struct session, node);
+
+    if (s->ever_up && s->kind == SESSION_NORMAL)
+      nr_up++;
+    /* "Not allowed" says more than "not there". */
+    if (s->failure != FAIL_NONE &&
+        (worst == NULL || s->failure > worst->failure))
+      worst = s;
+  }
+  if (nr_up == 0 && worst != NULL)
+    snprintf (err, size, "%s: %s%s%s; %s", worst->name, worst->why,
+              worst->target[0] ? ": target " : "", worst->target,
+              remedy (worst->failure));
+  else if (nr_up == 0)
+    snprintf (err, size, "no target answered within the time: raise "
+              "login-timeout, or check the portals");
+  else if (e->settings->wwid && e->other_wwids[0])
+    snprintf (err, size, "no LUN has the WWID %s; check wwid=: found were%s",
+              e->settings->wwid, e->other_wwids);
+  else
+    snprintf (err, size, "no LUN to serve was found on any target: map one "
+              "to %s at the target, or check lun= and wwid=",
+              e->initiator_name);
+  return -1;
+}
+
+int
+engine_start_thread (struct engine *e)
+{
+  int r;
+
+  ev_set_loop_release_cb (e->loop, release_cb, acquire_cb);
+  e->threaded = true;
+  e->loop_is_ours = false;
+  r = pthread_create (&e->thread, NULL, service_thread, e);
+  if (r != 0) {
+    e->threaded = false;
+    e->loop_is_ours = true;
+    errno = r;
+    return -1;
+  }
+  return 0;
+}
+
+static bool
+all_closed (struct engine *e)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &e->sessions)
+    if (list_entry (l, struct session, node)->state != SESSION_CLOSED)
+      return false;
+  return true;
+}
+
+void
+engine_abandon (struct engine *e)
+{
+  struct list *l, *next;
+
+  engine_lock (e);
+  if (e->shutdown) {
+    engine_unlock (e);
+    return;
+  }
+  e->shutdown = true;
+  e->shutdown_at = engine_now ();
+  list_for_each (l, next, &e->maps) {
+    struct map *m = list_entry (l, struct map, node);
+
+    if (m->nr_active == 0)
+      map_fail_all (m, ESHUTDOWN);
+  }
+  engine_changed (e);
+  engine_kick (e);
+  engine_unlock (e);
+}
+
+/* Log out everywhere, with the loop in this thread. */
+static void
+log_out (struct engine *e, double timeout)
+{
+  struct list *l, *next;
+  ev_timer timer;
+  bool over = false;
+
+  ev_set_loop_release_cb (e->loop, NULL, NULL);
+  engine_lock (e);
+  list_for_each (l, next, &e->sessions)
+    session_event (list_entry (l, struct session, node), SESSION_EV_STOP);
+  ev_timer_init (&timer, give_up_cb, timeout, 0.);
+  timer.data = &over;
+  ev_timer_start (e->loop, &timer);
+  while (!over && !all_closed (e))
+    ev_run (e->loop, EVRUN_ONCE);
+  ev_timer_stop (e->loop, &timer);
+  engine_unlock (e);
+}
+
+void
+engine_shutdown (struct engine *e, double timeout)
+{
+  engine_abandon (e);
+  if (e->threaded) {
+    engine_lock (e);
+    e->stop = true;
+    engine_kick (e);
+    engine_unlock (e);
+    pthread_join (e->thread, NULL);
+    e->threaded = false;
+    e->loop_is_ours = true;
+  }
+  control_stop (e);
+  log_out (e, timeout);
+}
+
+void
+engine_free (struct engine *e)
+{
+  if (e == NULL)
+    return;
+  assert (!e->threaded);
+  control_stop (e);
+  engine_lock (e);
+  while (!list_empty (&e->sessions))
+    session_free (list_entry (e->sessions.next, struct session, node));
+  while (!list_empty (&e->maps))
+    map_free (list_entry (e->maps.next, struct map, node));
+  engine_unlock (e);
+  ev_loop_destroy (e->loop);
+  pthread_cond_destroy (&e->changed);
+  pthread_mutex_destroy (&e->changed_lock);
+  pthread_mutex_destroy (&e->lock);
+  free (e->complaint);
+  free (e);
+}
+
+/* ---- for connections ---------------------------------------------------------- */
+
+static void
+list_exports (struct engine *e, char *err, size_t size)
+{
+  struct list *l, *next;
+  size_t n;
+
+  n = snprintf (err, size, "several LUNs were found, so there is no default "
+                "export; choose one with lun= or wwid=, or ask for one of:");
+  list_for_each (l, next, &e->maps)
+    if (n < size)
+      n += snprintf (err + n, size - n, " %s",
+                     list_entry (l, struct map, node)->name);
+}
+
+static struct map *
+lookup (struct engine *e, const char *name, char *err, size_t size)
+{
+  struct list *l, *next;
+
+  if (name[0] == '\0') {
+    if (list_empty (&e->maps)) {
+      snprintf (err, size, "no LUN has been found yet: no path is up");
+      return NULL;
+    }
+    if (e->maps.next->next != &e->maps) {
+      list_exports (e, err, size);
+      return NULL;
+    }
+    return list_entry (e->maps.next, struct map, node);
+  }
+  list_for_each (l, next, &e->maps) {
+    struct map *m = list_entry (l, struct map, node);
+
+    if (strcmp (m->name, name) == 0 || strcmp (m->wwid, name) == 0)
+      return m;
+  }
+  snprintf (err, size, "no export is named '%s'", name);
+  return NULL;
+}
+
+/* Until then, other LUNs and other paths may still be found. */
+void
+engine_wait_settled (struct engine *e, double timeout)
+{
+  const double until = engine_now () + timeout;
+  const struct timespec ts = {
+    .tv_sec = (time_t) until,
+    .tv_nsec = (long) ((until - (time_t) until) * 1e9)
+  };
+  int r = 0;
+
+  do {
+    unsigned seen;
+    bool settled;
+
+    engine_lock (e);
+    settled = all_settled (e) || e->shutdown;
+    seen = e->changes;
+    engine_unlock (e);
+    if (settled)
+      return;
+
+    pthread_mutex_lock (&e->changed_lock);
+    while (e->changes == seen && r == 0)
+      r = pthread_cond_timedwait (&e->changed, &e->changed_lock, &ts);
+    pthread_mutex_unlock (&e->changed_lock);
+  } while (r == 0);
+}
+
+bool
+engine_wait_stuck (struct engine *e)
+{
+  bool stuck;
+
+  for (;;) {
+    unsigned seen;
+    bool over;
+
+    engine_lock (e);
+    stuck = e->stuck;
+    over = e->shutdown;
+    seen = e->changes;
+    engine_unlock (e);
+    if (stuck || over)
+      return !over;
+
+    pthread_mutex_lock (&e->changed_lock);
+    while (e->changes == seen)
+      pthread_cond_wait (&e->changed, &e->changed_lock);
+    pthread_mutex_unlock (&e->changed_lock);
+  }
+}
+
+struct map *
+engine_find_map (struct engine *e, const char *name, double timeout,
+                 char *err, size_t size)
+{
+  struct map *m;
+
+  engine_wait_settled (e, timeout);
+  engine_lock (e);
+  m = lookup (e, name, err, size);
+  engine_unlock (e);
+  return m;
+}
+
+void
+map_get_facts (struct map *m, struct lu_facts *facts)
+{
+  engine_lock (m->engine);
+  *facts = m->facts;
+  engine_unlock (m->engine);
+}
+
+void
+engine_changed (struct engine *e)
+{
+  pthread_mutex_lock (&e->changed_lock);
+  e->changes++;
+  pthread_cond_broadcast (&e->changed);
+  pthread_mutex_unlock (&e->changed_lock);
+}
+
+void
+engine_each_map (struct engine *e, void (*f) (struct map *m, void *opaque),
+                 void *opaque)
+{
+  struct list *l, *next;
+
+  engine_lock (e);
+  list_for_each (l, next, &e->maps)
+    f (list_entry (l, struct map, node), opaque);
+  engine_unlock (e);
+}

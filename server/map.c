@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Maps: the paths of one logical unit, in groups. */
+#include <config.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bindings.h"
+#include "conf.h"
+#include "engine.h"
+
+/* One command is at most this large; a larger request is split, and its
+ * parts take several paths at once. */
+#define TRANSFER_LIMIT (512 * 1024)
+
+static const struct selector_ops *
+ops_of (enum selector_kind kind)
+{
+  switch (kind) {
+  case SELECTOR_QUEUE_LENGTH: return &selector_queue_length;
+  case SELECTOR_SERVICE_TIME: return &selector_service_time;
+  case SELECTOR_ROUND_ROBIN: break;
+  }
+  return &selector_round_robin;
+}
+
+/* The alias; with user_friendly_names "mpathN", the same one each time; else
+ * the WWID.  NULL: no memory. */
+static char *
+map_name (const struct map *m)
+{
+  char err[ERR_SIZE];
+  char *name;
+
+  if (m->settings.alias)
+    return strdup (m->settings.alias);
+  if (m->settings.user_friendly_names) {
+    name = bindings_alias (m->engine->settings->bindings_file,
+                           m->settings.alias_prefix, m->wwid, err);
+    if (name != NULL)
+      return name;
+    log_warning ("%s: no friendly name: %s", m->wwid, err);
+  }
+  return strdup (m->wwid);
+}
+
+struct map *
+map_new (struct engine *e, const struct lu_facts *facts, const char *target)
+{
+  struct map *m = calloc (1, sizeof *m);
+
+  if (m == NULL)
+    return NULL;
+  m->engine = e;
+  m->facts = *facts;
+  strcpy (m->wwid, facts->wwid);
+  if (conf_resolve (e->settings, facts, target, &m->settings) == -1) {
+    free (m);
+    return NULL;
+  }
+  m->name = map_name (m);
+  if (m->name == NULL) {
+    map_settings_free (&m->settings);
+    free (m);
+    return NULL;
+  }
+  list_init (&m->paths);
+  list_init (&m->queue);
+  list_init (&m->delayed);
+  list_init (&m->dispatch_node);
+  m->transfer_limit = TRANSFER_LIMIT;
+  if (facts->max_transfer > 0 &&
+      (uint64_t) facts->max_transfer * facts->block_size < m->transfer_limit)
+    m->transfer_limit = (uint64_t) facts->max_transfer * facts->block_size;
+  list_add_tail (&e->maps, &m->node);
+  return m;
+}
+
+void
+map_free (struct map *m)
+{
+  map_fail_all (m, ESHUTDOWN);
+  list_del (&m->dispatch_node);
+  list_del (&m->node);
+  free (m->groups);
+  free (m->name);
+  map_settings_free (&m->settings);
+  free (m);
+}
+
+/* ---- groups ------------------------------------------------------------------------ */
+
+static bool
+same_group (const struct map *m, const struct path *a, const struct path *b)
+{
+  switch (m->settings.path_grouping_policy) {
+  case GROUP_MULTIBUS: return true;
+  case GROUP_FAILOVER: return a == b;
+  case GROUP_BY_PRIO: return a->prio == b->prio;
+  case GROUP_BY_SERIAL: return strcmp (a->facts.serial, b->facts.serial) == 0;
+  case GROUP_BY_TPG: return a->session->portal.tpgt == b->session->portal.tpgt;
+  }
+  return true;
+}
+
+static int
+compare_groups (const void *a, const void *b)
+{
+  const struct path_group *x = a, *y = b;
+
+  if (x->prio != y->prio)
+    return x->prio > y->prio ? -1 : 1;
+  return (x->index > y->index) - (x->index < y->index);
+}
+
+/* From scratch: paths are few, and this happens when one is added or its
+ * priority changes. */
+void
+map_regroup (struct map *m)
+{
+  struct path_group *groups = calloc (m->nr_paths, sizeof *groups);
+  struct list *l, *next, *k;
+  unsigned n = 0, i;
+
+  if (groups == NULL)
+    return;                     /* the old ones are still good enough */
+
+  /* First which group, by index of its first path ... */
+  list_for_each (l, next, &m->paths) {
+    struct path *p = list_entry (l, struct path, map_node);
+
+    list_del (&p->sel.node);
+    p->group_index = 0;
+    for (k = m->paths.next; k != l; k = k->next)
+      if (same_group (m, list_entry (k, struct path, map_node), p)) {
+        p->group_index = list_entry (k, struct path, map_node)->group_index;
+        break;
+      }
+    if (p->group_index == 0) {
+      p->group_index = ++n;
+      groups[n - 1].index = n;
+      groups[n - 1].prio = p->prio;
+    }
+    else if (p->prio > groups[p->group_index - 1].prio)
+      groups[p->group_index - 1].prio = p->prio;
+  }
+  /* ... then the groups in order of priority, as multipath -ll lists them. */
+  qsort (groups, n, sizeof *groups, compare_groups);
+  for (i = 0; i < n; ++i) {
+    selector_init (&groups[i].selector, ops_of (m->settings.path_selector));
+    list_for_each (l, next, &m->paths) {
+      struct path *p = list_entry (l, struct path, map_node);
+
+      if (p->group_index != groups[i].index)
+        continue;
+      p->group = &groups[i];
+      p->sel.repeat_count = m->settings.rr_min_io *
+        (m->settings.rr_weight_priorities && p->prio > 0 ? p->prio : 1);
+      if (path_is_usable (p->state))
+        selector_reinstate_path (&groups[i].selector, &p->sel);
+    }
+  }
+  for (i = 0; i < n; ++i)
+    groups[i].index = i + 1;
+  free (m->groups);
+  m->groups = groups;
+  m->nr_groups = n;
+  m->current = NULL;
+  map_choose_group (m, true);
+}
+
+void
+map_add_path (struct map *m, struct path *p)
+{
+  p->map = m;
+  list_add_tail (&m->paths, &p->map_node);
+  m->nr_paths++;
+  map_regroup (m);
+}
+
+/* The best group with an active path.  Without FAILBACK the current one is
+ * kept while it has any. */
+void
+map_choose_group (struct map *m, bool failback)
+{
+  struct path_group *old = m->current;
+  unsigned i;
+
+  if (!failback && m->current && m->current->selector.nr_active > 0)
+    return;
+  m->current = NULL;
+  for (i = 0; i < m->nr_groups; ++i)
+    if (m->groups[i].selector.nr_active > 0) {
+      m->current = &m->groups[i];
+      break;
+    }
+  m->failback_at = 0;
+  if (old != NULL && m->current != NULL && old != m->current)
+    log_info ("%s: switch to path group #%u", m->name, m->current->index);
+}
+
+struct path *
+map_select_path (struct map *m, uint32_t bytes)
+{
+  struct selector_path *sp;
+
+  if (m->current == NULL)
+    return NULL;
+  sp = m->current->selector.ops->select_path (&m->current->selector, bytes);
+  return sp ? container_of (sp, struct path, sel) : NULL;
+}
+
+void
+map_path_failed (struct map *m, struct path *p)
+{
+  const int retry = m->settings.no_path_retry;
+
+  selector_fail_path (&p->group->selector, &p->sel);
+  m->nr_active--;
+  map_choose_group (m, false);
+  if (m->nr_active > 0)
+    return;
+
+  if (retry == NO_PATH_RETRY_FAIL || m->queueing_disabled)
+    m->no_path_until = 0;
+  else if (retry == NO_PATH_RETRY_QUEUE)
+    m->no_path_until = -1;
+  else {
+    m->no_path_until = engine_now () +
+      retry * m->engine->settings->polling_interval;
+    m->in_recovery = true;
+    log_info ("%s: Entering recovery mode: max_retries=%d", m->name, retry);
+  }
+  schedule_dispatch (m);
+}
+
+void
+map_path_reinstated (struct map *m, struct path *p)
+{
+  selector_reinstate_path (&p->group->selector, &p->sel);
+  m->nr_active++;
+  if (m->in_recovery) {
+    m->in_recovery = false;
+    log_info ("%s: Recovered to normal mode", m->name);
+  }
+  m->no_path_until = 0;
+  if (m->current == NULL || m->settings.failback == FAILBACK_IMMEDIATE)
+    map_choose_group (m, true);
+  else if (p->group->prio > m->current->prio && m->settings.failback > 0 &&
+           m->failback_at == 0)
+    m->failback_at = engine_now () + m->settings.failback;
+  schedule_dispatch (m);
+}
+
+void
+map_check (struct map *m, double now)
+{
+  if (m->failback_at > 0 && now >= m->failback_at)
+    map_choose_group (m, true);
+  if (m->nr_active == 0 && m->no_path_until > 0 && now >= m->no_path_until) {
+    m->no_path_until = 0;
+    m->in_recovery = false;
+    log_warning ("%s: Disable queueing", m->name);
+    schedule_dispatch (m);
+  }
+}
+
+/* ---- capacity ------------------------------------------------------------------------ */
+
+/* A path reads another capacity than the map has.  When all paths that can
+ * be asked agree, the LUN was resized; until then ask the others again. */
+void
+map_capacity_seen (struct map *m)
+{
+  struct list *l, *next;
+  uint64_t blocks = 0;
+  bool agree = true;
+
+  list_for_each (l, next, &m->paths) {
+    struct path *p = list_entry (l, struct path, map_node);
+
+    if (!session_is_full_feature (p->session->state))
+      continue;
+    if (blocks == 0)
+      blocks = p->facts.blocks;
+    else if (p->facts.blocks != blocks)
+      agree = false;
+  }
+  if (!agree) {
+    list_for_each (l, next, &m->paths) {
+      struct path *p = list_entry (l, struct path, map_node);
+
+      if (path_is_usable (p->state) && p->facts.blocks == m->facts.blocks)
+        p->session->want_probe = true;
+    }
+    return;
+  }
+  if (blocks == m->facts.blocks)
+    return;
+  log_warning ("%s: capacity changed from %" PRIu64 " to %" PRIu64
+               " blocks; new connections see it", m->name, m->facts.blocks,
+               blocks);
+  m->facts.blocks = blocks;
+  list_for_each (l, next, &m->paths) {
+    struct path *p = list_entry (l, struct path, map_node);
+
+    if (p->state == PATH_WRONG && session_is_full_feature (p->session->state))
+      p->session->want_probe = true;
+  }
+}

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Paths: one LUN through one session.  Identity, checkers, and the state
+ * table's actions. */
+#include <config.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf.h"
+#include "control.h"
+#include "engine.h"
+
+struct path *
+path_find (struct session *s, unsigned lun)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &s->paths) {
+    struct path *p = list_entry (l, struct path, session_node);
+
+    if (p->lun == lun)
+      return p;
+  }
+  return NULL;
+}
+
+static const char *
+checker_name (const struct map *m)
+{
+  switch (m->settings.path_checker) {
+  case CHECKER_DIRECTIO: return "directio";
+  case CHECKER_NONE: return "none";
+  case CHECKER_TUR: break;
+  }
+  return "tur";
+}
+
+/* ---- what the kernel prints for a new disk ----------------------------------- */
+
+static void
+announce (struct path *p)
+{
+  const struct lu_facts *f = &p->facts;
+  const double bytes = (double) f->blocks * f->block_size;
+  const char *name = p->session->name;
+  const double decimal = bytes >= 1e12 ? 1e12 : bytes >= 1e9 ? 1e9 : 1e6;
+  const double binary = bytes >= 1024. * 1024 * 1024 * 1024
+    ? 1024. * 1024 * 1024 * 1024
+    : bytes >= 1024. * 1024 * 1024 ? 1024. * 1024 * 1024 : 1024. * 1024;
+
+  if (p->announced)
+    return;
+  p->announced = true;
+  log_info ("%s: LUN %u: Direct-Access %s %s %s, ANSI %u, WWID %s", name,
+            p->lun, f->vendor, f->product, f->revision, f->version, f->wwid);
+  log_info ("%s: LUN %u: %" PRIu64 " %u-byte logical blocks: "
+            "(%.3g %s/%.3g %s)", name, p->lun, f->blocks, f->block_size,
+            bytes / decimal,
+            decimal == 1e12 ? "TB" : decimal == 1e9 ? "GB" : "MB",
+            bytes / binary, binary > 1e12 ? "TiB"
+            : binary > 1e9 ? "GiB" : "MiB");
+  if (f->physical_block_size != f->block_size)
+    log_info ("%s: LUN %u: %u-byte physical blocks", name, p->lun,
+              f->physical_block_size);
+  log_info ("%s: LUN %u: Write Protect is %s", name, p->lun,
+            f->write_protect ? "on" : "off");
+  log_info ("%s: LUN %u: Write cache: %s, %s DPO and FUA", name, p->lun,
+            !f->has_caching_page ? "unknown, assumed enabled"
+            : f->wce ? "enabled" : "disabled",
+            f->dpofua ? "supports" : "doesn't support");
+  log_info ("%s: LUN %u: Attached SCSI disk", name, p->lun);
+}
+
+/* ---- state ---------------------------------------------------------------------- */
+
+static void
+log_remaining (const struct map *m)
+{
+  log_info ("%s: remaining active paths: %u", m->name, m->nr_active);
+}
+
+void
+path_event (struct path *p, enum path_event ev, const char *why)
+{
+  struct map *m = p->map;
+  const enum path_state from = p->state;
+  const struct path_transition t = path_transition (from, ev);
+
+  p->state = t.next;
+  if (t.next != from)
+    p->check_interval = m->engine->settings->polling_interval;
+  switch (t.action) {
+  case PATH_ACT_NONE:
+    break;
+  case PATH_ACT_FAIL:
+  case PATH_ACT_COMPLAIN:
+    if (t.action == PATH_ACT_COMPLAIN)
+      log_error ("%s: %s: path is not used any more: %s", m->name,
+                 p->session->name, why);
+    if (path_is_usable (from)) {
+      /* The logouts at the end are nobody's failure. */
+      const bool quiet = m->engine->shutdown;
+
+      log_line (quiet ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING,
+                "%s: Failing path %s: %s", m->name, p->session->name, why);
+      if (!quiet)
+        log_info ("%s: %s - %s checker reports path is %s", m->name,
+                  p->session->name, checker_name (m),
+                  t.next == PATH_GHOST ? "ghost" : "down");
+      p->path_faults++;
+      map_path_failed (m, p);
+      if (!quiet)
+        log_remaining (m);
+    }
+    break;
+  case PATH_ACT_REINSTATE:
+    log_info ("%s: %s - %s checker reports path is up", m->name,
+              p->session->name, checker_name (m));
+    log_info ("%s: reinstated", p->session->name);
+    map_path_reinstated (m, p);
+    log_remaining (m);
+    break;
+  case PATH_ACT_CHECK:
+    p->session->want_probe = true;
+    engine_kick (m->engine);
+    break;
+  }
+  if (t.next != from)
+    control_note_path (p, from, why);
+}
+
+/* ---- identity -------------------------------------------------------------------- */
+
+static struct map *
+find_map (struct engine *e, const char *wwid)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &e->maps) {
+    struct map *m = list_entry (l, struct map, node);
+
+    if (strcmp (m->wwid, wwid) == 0)
+      return m;
+  }
+  return NULL;
+}
+
+/* Equal WWIDs are not proof: those that targets make up (tgt's are of target
+ * number and LUN) are the same on different hosts. */
+static bool
+same_disk (struct map *m, struct session *s, unsigned lun,
+           const struct lu_facts *facts)
+{
+  const struct path *p =
+    list_entry (m->paths.next, struct path, map_node);
+
+  if (m->facts.blocks != facts->blocks ||
+      m->facts.block_size != facts->block_size) {
+    engine_complain (s->engine, true, "two different disks have the WWID %s: "
+                     "%s LUN %u at %s (%" PRIu64 " blocks of %u bytes) and "
+                     "%s LUN %u at %s (%" PRIu64 " blocks of %u bytes); give "
+                     "one of them another identity at its target, or choose "
+                     "with target=", m->wwid,
+                     p->session->target, p->lun, p->session->name,
+                     m->facts.blocks, m->facts.block_size,
+                     s->target, lun, s->name, facts->blocks,
+                     facts->block_size);
+    return false;
+  }
+  if (strcmp (p->session->target, s->target) != 0)
+    log_warning ("%s: the same WWID at two targets, %s and %s: if these are "
+                 "different disks, stop now and choose with target=",
+                 m->name, p->session->target, s->target);
+  return true;
+}
+
+static void
+new_path (struct session *s, unsigned lun, const struct lu_facts *facts)
+{
+  struct engine *e = s->engine;
+  struct map *m = find_map (e, facts->wwid);
+  struct path *p;
+
+  if (m != NULL && !same_disk (m, s, lun, facts))
+    return;
+  p = calloc (1, sizeof *p);
+  if (p == NULL)
+    goto no_memory;
+  if (m == NULL) {
+    m = map_new (e, facts, s->target);
+    if (m == NULL)
+      goto no_memory;
+  }
+  p->session = s;
+  p->lun = lun;
+  p->facts = *facts;
+  p->state = PATH_DOWN;
+  p->prio = 1;
+  p->check_interval = e->settings->polling_interval;
+  p->next_check = engine_now () + p->check_interval;
+  list_init (&p->sel.node);
+  list_init (&p->check.node);
+  p->sel.limit = e->settings->queue_depth;
+  p->sel.shared_in_flight = &s->nr_in_flight;
+  p->sel.shared_limit = &s->limit_now;
+  list_add_tail (&s->paths, &p->session_node);
+  announce (p);
+  map_add_path (m, p);
+  path_event (p, PATH_EV_UP, NULL);
+  engine_changed (e);
+  return;
+
+ no_memory:
+  free (p);
+  engine_complain (e, false, "%s: LUN %u: out of memory", s->name, lun);
+}
+
+void
+path_identified (struct session *s, unsigned lun,
+                 const struct lu_facts *facts)
+{
+  struct engine *e = s->engine;
+  const struct settings *st = e->settings;
+  struct path *p = path_find (s, lun);
+  char why[300];
+
+  if (p == NULL) {
+    if (lu_unusable (facts, why, sizeof why) != NULL) {
+      /* A controller LUN, as tgt has it at 0, is nobody's mistake. */
+      if (st->lun < 0 && facts->device_type == 0x0c)
+        log_debug ("%s: LUN %u: %s", s->name, lun, why);
+      else
+        engine_complain (e, false, "%s: target %s LUN %u cannot be served: %s",
+                         s->name, s->target, lun, why);
+      return;
+    }
+    if (conf_blacklisted (st, facts, s->target, &s->portal, why,
+                          sizeof why)) {
+      log_info ("%s: LUN %u: %s", s->name, lun, why);
+      return;
+    }
+    if (st->wwid && strcmp (st->wwid, facts->wwid) != 0) {
+      log_debug ("%s: LUN %u: WWID %s is not wanted", s->name, lun,
+                 facts->wwid);
+      engine_note_wwid (e, facts->wwid);
+      return;
+    }
+    new_path (s, lun, facts);
+    return;
+  }
+
+  if (strcmp (p->map->wwid, facts->wwid) != 0) {
+    snprintf (why, sizeof why, "another disk answers here now: WWID %.100s",
+              facts->wwid[0] ? facts->wwid : "(none)");
+    path_event (p, PATH_EV_WRONG, why);
+    return;
+  }
+  p->facts = *facts;
+  if (lu_unusable (facts, why, sizeof why) != NULL) {
+    path_event (p, PATH_EV_WRONG, why);
+    return;
+  }
+  if (facts->block_size != p->map->facts.block_size) {
+    snprintf (why, sizeof why, "the block size is %u bytes now, was %u",
+              facts->block_size, p->map->facts.block_size);
+    path_event (p, PATH_EV_WRONG, why);
+    return;
+  }
+  if (facts->blocks != p->map->facts.blocks) {
+    map_capacity_seen (p->map);
+    if (facts->blocks != p->map->facts.blocks) {
+      snprintf (why, sizeof why, "%" PRIu64 " blocks here, %" PRIu64
+                " on the other paths", facts->blocks, p->map->facts.blocks);
+      path_event (p, PATH_EV_WRONG, why);
+      return;
+    }
+  }
+  path_event (p, PATH_EV_UP, NULL);
+}
+
+void
+path_vanished (struct path *p, const char *why)
+{
+  path_event (p, PATH_EV_DOWN, why);
+}
+
+/* ---- checker ----------------------------------------------------------------------- */
+
+static void
+check_done (struct command *cmd, enum scsi_result result,
+            const struct sense *sense)
+{
+  struct path *p = cmd->opaque;
+  const struct verdict v = verdict_of (result, sense);
+  char text[100];
+
+  p->checking = false;
+  if (result >= RESULT_LOST)
+    return;                     /* session_reap has told the path */
+  if (v.actions & (ACTION_CHECK_CAPACITY | ACTION_CHECK_IDENTITY))
+    p->session->want_probe = true;
+  if (v.kind == VERDICT_PATH)
+    path_event (p, PATH_EV_IO_ERROR, sense_text (sense, text, sizeof text));
+}
+
+/* Round after round for a path that holds still, the interval doubles. */
+void
+path_check (struct path *p, double now)
+{
+  const struct settings *st = p->map->engine->settings;
+  struct command *cmd = &p->check;
+  struct session *s = p->session;
+
+  if (now < p->next_check || s->state != SESSION_UP || s->dying || p->checking)
+    return;
+  p->next_check = now + p->check_interval;
+  if (p->check_interval * 2 <= st->max_polling_interval)
+    p->check_interval *= 2;
+  else
+    p->check_interval = st->max_polling_interval;
+
+  if (!path_is_usable (p->state)) {
+    /* The session is there, but the LUN was not, or was another: only a
+     * full identification can bring it back. */
+    p->check_interval = st->polling_interval;
+    if (p->state != PATH_ADMIN)
+      s->want_probe = true;
+    return;
+  }
+  if (p->map->settings.path_checker == CHECKER_NONE || !session_has_room (s))
+    return;
+
+  memset (cmd, 0, sizeof *cmd);
+  list_init (&cmd->node);
+  cmd->lun = p->lun;
+  cmd->done = check_done;
+  cmd->opaque = p;
+  if (p->map->settings.path_checker == CHECKER_DIRECTIO) {
+    /* One block from the start of the disk, as dm's directio reads it. */
+    if (p->check_buf == NULL)
+      p->check_buf = malloc (p->map->facts.block_size);
+    if (p->check_buf == NULL)
+      return;
+    command_prepare (cmd, cdb_read (cmd->cdb, 0, 1, false), SCSI_XFER_READ,
+                     p->check_buf, p->map->facts.block_size);
+  }
+  else
+    command_prepare (cmd, cdb_test_unit_ready (cmd->cdb), SCSI_XFER_NONE,
+                     NULL, 0);
+  p->checking = true;
+  session_submit (s, cmd);
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The worker's side of a request: build its commands, hand them over, sleep
+ * until all are done.
+ *
+ * Requests live on the worker's stack.  state is the only field that worker
+ * and engine touch at the same time:
+ *
+ *   RUNNING  -> SLEEPING  by the worker, about to sleep (futex)
+ *   RUNNING or SLEEPING -> DONE  by the engine; a sleeper is woken
+ *
+ * After DONE the engine does not touch the request again (the wake-up may
+ * reach a futex word that is gone: harmless, at worst a spurious wake-up). */
+#include <config.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "engine.h"
+
+enum { STATE_RUNNING, STATE_SLEEPING, STATE_DONE };
+
+void
+command_prepare (struct command *cmd, int cdb_len, enum scsi_xfer_dir dir,
+                 void *buf, uint32_t bytes)
+{
+  cmd->cdb_len = cdb_len;
+  cmd->dir = dir;
+  cmd->buf = buf;
+  cmd->bytes = bytes;
+}
+
+static void
+request_run (struct request *req)
+{
+  int expected = STATE_RUNNING;
+
+  atomic_store_explicit (&req->state, STATE_RUNNING, memory_order_relaxed);
+  req->parts_left = req->nr_parts;
+  req->error = 0;
+  engine_submit (req->map->engine, req);
+  if (!atomic_compare_exchange_strong (&req->state, &expected, STATE_SLEEPING))
+    return;                     /* done already */
+  do
+    syscall (SYS_futex, &req->state, FUTEX_WAIT_PRIVATE, STATE_SLEEPING,
+             NULL, NULL, 0);
+  while (atomic_load (&req->state) != STATE_DONE);
+}
+
+void
+requests_wake (struct request *req)
+{
+  while (req != NULL) {
+    struct request *next = req->next;
+
+    if (atomic_exchange (&req->state, STATE_DONE) == STATE_SLEEPING)
+      syscall (SYS_futex, &req->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    req = next;
+  }
+}
+
+void
+request_part_done (struct engine *e, struct command *cmd, int error)
+{
+  struct request *req = cmd->req;
+
+  if (error != 0 && req->error == 0)
+    req->error = error;
+  if (--req->parts_left == 0) {
+    req->next = e->completed;
+    e->completed = req;
+  }
+}
+
+int
+request_finish (struct request *req)
+{
+  request_run (req);
+  if (req->parts != &req->part)
+    free (req->parts);
+  if (req->error != 0) {
+    errno = req->error;
+    return -1;
+  }
+  return 0;
+}
+
+int
+request_init (struct request *req, struct map *map, enum request_op op,
+              unsigned nr_parts)
+{
+  memset (req, 0, sizeof *req);
+  req->map = map;
+  req->op = op;
+  req->nr_parts = nr_parts;
+  req->parts = &req->part;
+  if (nr_parts > 1) {
+    req->parts = calloc (nr_parts, sizeof *req->parts);
+    if (req->parts == NULL) {
+      errno = ENOMEM;
+      return -1;
+    }
+  }
+  for (unsigned i = 0; i < nr_parts; ++i) {
+    req->parts[i].req = req;
+    list_init (&req->parts[i].node);
+  }
+  return 0;
+}
+
+/* Reads and writes share all but the CDB and the direction. */
+static int
+transfer (struct map *map, void *buf, uint32_t count, uint64_t offset,
+          bool write, bool fua)
+{
+  const uint32_t bs = map->facts.block_size;
+  const uint32_t limit = map->transfer_limit;
+  struct request req;
+  unsigned i;
+
+  if (count == 0)
+    return 0;
+  if (count % bs != 0 || offset % bs != 0) {
+    errno = EINVAL;
+    return -1;
+  }
+  if (request_init (&req, map, write ? OP_WRITE : OP_READ,
+                    count / limit + (count % limit != 0)) == -1)
+    return -1;
+  for (i = 0; i < req.nr_parts; ++i) {
+    struct command *cmd = &req.parts[i];
+    const uint32_t at = i * limit;
+    const uint32_t bytes = count - at < limit ? count - at : limit;
+    int len;
+
+    cmd->lba = (offset + at) / bs;
+    cmd->blocks = bytes / bs;
+    cmd->modifies = write;
+    len = write ? cdb_write (cmd->cdb, cmd->lba, cmd->blocks, fua)
+                : cdb_read (cmd->cdb, cmd->lba, cmd->blocks, false);
+    command_prepare (cmd, len, write ? SCSI_XFER_WRITE : SCSI_XFER_READ,
+                     (char *) buf + at, bytes);
+  }
+  return request_finish (&req);
+}
+
+int
+map_read (struct map *map, void *buf, uint32_t count, uint64_t offset)
+{
+  return transfer (map, buf, count, offset, false, false);
+}
+
+int
+map_write (struct map *map, const void *buf, uint32_t count, uint64_t offset,
+           bool fua)
+{
+  return transfer (map, (void *) buf, count, offset, true, fua);
+}
+
+int
+map_flush (struct map *map)
+{
+  struct request req;
+
+  if (request_init (&req, map, OP_FLUSH, 1) == -1)
+    return -1;
+  command_prepare (&req.part,
+                   cdb_synchronize_cache (req.part.cdb, 0, 0,
+                                          map->facts.blocks > UINT32_MAX),
+                   SCSI_XFER_NONE, NULL, 0);
+  return request_finish (&req);
+}

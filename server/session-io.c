@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Commands on the wire: submit to libiscsi, take its callbacks, and notice
+ * when a connection is dead. */
+#include <config.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine.h"
+
+static enum scsi_result
+result_of_status (int status)
+{
+  switch (status) {
+  case SCSI_STATUS_GOOD:
+  case SCSI_STATUS_CHECK_CONDITION:
+  case SCSI_STATUS_CONDITION_MET:
+  case SCSI_STATUS_BUSY:
+  case SCSI_STATUS_RESERVATION_CONFLICT:
+  case SCSI_STATUS_TASK_SET_FULL:
+  case SCSI_STATUS_ACA_ACTIVE:
+  case SCSI_STATUS_TASK_ABORTED:
+    return status;
+  case SCSI_STATUS_CANCELLED:
+    return RESULT_LOST;
+  case SCSI_STATUS_TIMEOUT:
+    return RESULT_TIMEOUT;
+  default:
+    return RESULT_PROTOCOL;
+  }
+}
+
+static void
+release (struct command *cmd)
+{
+  struct session *s = cmd->session;
+
+  list_del (&cmd->node);
+  s->nr_in_flight--;
+  if (cmd->accounted) {
+    selector_end_io (&cmd->path->sel, cmd->bytes);
+    cmd->accounted = false;
+  }
+  if (s->starved) {
+    struct list *l, *next;
+
+    s->starved = false;
+    list_for_each (l, next, &s->paths) {
+      struct path *p = list_entry (l, struct path, session_node);
+
+      if (p->map != NULL && !list_empty (&p->map->queue))
+        schedule_dispatch (p->map);
+    }
+  }
+}
+
+/* libiscsi calls this.  Only lists and flags are changed here. */
+static void
+command_cb (struct iscsi_context *ctx, int status, void *command_data,
+            void *private_data)
+{
+  struct command *cmd = private_data;
+  struct session *s = cmd->session;
+  enum scsi_result result = result_of_status (status);
+  struct sense sense = { .valid = false };
+  const char *why = result == RESULT_PROTOCOL ? iscsi_get_error (ctx) : NULL;
+
+  (void) command_data;          /* NULL or &cmd->task */
+
+  if (result == RESULT_CHECK_CONDITION)
+    /* libiscsi's own parser does not look at the length. */
+    sense_parse_iscsi (cmd->task.datain.data, cmd->task.datain.size, &sense);
+  free (cmd->task.datain.data);
+  cmd->task.datain.data = NULL;
+  cmd->task.datain.size = 0;
+
+  if (result == RESULT_GOOD || result == RESULT_CONDITION_MET) {
+    /* Without this a short answer would hand old memory to the client. */
+    if (cmd->task.residual_status == SCSI_RESIDUAL_UNDERFLOW &&
+        cmd->task.residual > 0 && !cmd->may_be_short) {
+      result = RESULT_PROTOCOL;
+      why = "short transfer with GOOD status";
+    }
+  }
+
+  if (result >= RESULT_LOST) {
+    /* Uninvited, these mean that the session is dead (a command that was
+     * answered with nonsense makes it so).  The command stays in in_flight,
+     * for libiscsi may still point to it, until session_reap. */
+    if (!s->dying)
+      session_kill (s, FAIL_LOST, "%s", why && why[0] ? why
+                    : "connection lost");
+    return;
+  }
+  release (cmd);
+  if (cmd->req != NULL)
+    command_answered (cmd, result, &sense);
+  else {
+    cmd->result = result;
+    cmd->sense = sense;
+    list_add_tail (&s->engine->told, &cmd->node);
+  }
+}
+
+bool
+session_has_room (const struct session *s)
+{
+  return s->ctx != NULL && !s->dying && s->nr_in_flight < s->depth;
+}
+
+/* The caller has checked for room, and counted it in the selector if
+ * cmd->accounted.  Never fails: if libiscsi refuses the session dies. */
+void
+session_submit (struct session *s, struct command *cmd)
+{
+  struct scsi_task *task = &cmd->task;
+
+  memset (task, 0, sizeof *task);
+  task->cdb_size = cmd->cdb_len;
+  memcpy (task->cdb, cmd->cdb, cmd->cdb_len);
+  task->xfer_dir = cmd->dir;
+  task->expxferlen = cmd->bytes;
+  if (cmd->dir != SCSI_XFER_NONE) {
+    cmd->iov.iov_base = cmd->buf;
+    cmd->iov.iov_len = cmd->bytes;
+    if (cmd->dir == SCSI_XFER_READ)
+      scsi_task_set_iov_in (task, &cmd->iov, 1);
+    else
+      scsi_task_set_iov_out (task, &cmd->iov, 1);
+  }
+
+  cmd->session = s;
+  cmd->submitted = engine_now ();
+  if (cmd->first_submitted == 0)
+    cmd->first_submitted = cmd->submitted;
+  list_add_tail (&s->in_flight, &cmd->node);
+  s->nr_in_flight++;
+
+  if (!s->need_flush) {
+    s->need_flush = true;
+    list_add_tail (&s->engine->flush, &s->flush_node);
+  }
+  /* From libiscsi 1.20.3 on the callback may run in here: cmd is not ours
+   * any more afterwards. */
+  if (s->dying ||
+      iscsi_scsi_command_async (s->ctx, lun_encode (cmd->lun), task, command_cb,
+                                NULL, cmd) != 0) {
+    if (!s->dying)
+      session_kill (s, FAIL_LOST, "cannot send: %s", iscsi_get_error (s->ctx));
+  }
+}
+
+static void
+service (struct session *s, int revents)
+{
+  s->in_service = true;
+  if (iscsi_service (s->ctx, revents) != 0 && !s->dying)
+    session_kill (s, FAIL_LOST, "%s",
+                  iscsi_get_error (s->ctx)[0] ? iscsi_get_error (s->ctx)
+                  : "connection closed by the target");
+  s->in_service = false;
+}
+
+void
+session_flush (struct session *s)
+{
+  if (s->ctx == NULL || s->dying || !session_is_full_feature (s->state))
+    return;
+  if (iscsi_which_events (s->ctx) & POLLOUT)
+    service (s, POLLOUT);
+  /* The socket is full: the loop must wait until it can be written. */
+  if (!s->dying && (iscsi_which_events (s->ctx) & POLLOUT)) {
+    s->engine->need_watchers = true;
+    engine_kick (s->engine);
+  }
+}
+
+/* Service thread: the fd is ready. */
+void
+session_ready (struct session *s, int revents)
+{
+  if (s->ctx == NULL || s->dying)
+    return;
+  if (revents & POLLIN)
+    s->last_rx = engine_now ();
+  service (s, revents);
+  if (!s->dying && s->deferred_event >= 0) {
+    const enum session_event ev = s->deferred_event;
+
+    s->deferred_event = -1;
+    session_event (s, ev);
+  }
+}
+
+void
+session_kill (struct session *s, enum session_failure failure,
+              const char *fs, ...)
+{
+  va_list args;
+
+  if (s->dying)
+    return;
+  s->dying = true;
+  s->limit_now = 0;
+  s->failure = failure;
+  va_start (args, fs);
+  vsnprintf (s->why, sizeof s->why, fs, args);
+  va_end (args);
+  s->engine->need_reap = true;
+  engine_kick (s->engine);
+}

@@ -1,0 +1,669 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* One iSCSI session: its life from connect to logout, as the table in
+ * states.c says.  Service thread, lock held. */
+#include <config.h>
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+#include "control.h"
+#include "engine.h"
+
+#define MAX_REDIRECTS 8
+#define LOGOUT_TIMEOUT 1.0
+/* Identifying all LUNs may take longer than a login, but not for ever. */
+#define PROBE_TIMEOUT 30.0
+/* With the server going down, what is in flight gets this long. */
+#define SHUTDOWN_GRACE 2.0
+
+static void io_cb (EV_P_ ev_io *w, int revents);
+static void timer_cb (EV_P_ ev_timer *w, int revents);
+
+struct session *
+session_new (struct engine *e, enum session_kind kind,
+             const struct portal *portal, const char *target)
+{
+  struct session *s = calloc (1, sizeof *s);
+
+  if (s == NULL)
+    return NULL;
+  s->engine = e;
+  s->kind = kind;
+  s->portal = *portal;
+  portal_text (portal, s->name, sizeof s->name);
+  snprintf (s->target, sizeof s->target, "%s", target);
+  s->id = e->next_session_id++;
+  s->isid_qualifier = s->id;
+  s->depth = e->settings->queue_depth;
+  s->deferred_event = -1;
+  list_init (&s->in_flight);
+  list_init (&s->paths);
+  list_init (&s->flush_node);
+  ev_init (&s->io, io_cb);
+  s->io.data = s;
+  ev_init (&s->timer, timer_cb);
+  s->timer.data = s;
+  list_add_tail (&e->sessions, &s->node);
+  return s;
+}
+
+static void
+set_timer (struct session *s, double after)
+{
+  ev_timer_stop (s->engine->loop, &s->timer);
+  ev_timer_set (&s->timer, after, 0.);
+  /* The loop's idea of now may be old by the length of a callback. */
+  ev_now_update (s->engine->loop);
+  ev_timer_start (s->engine->loop, &s->timer);
+}
+
+/* Close at once: RST instead of FIN, so that the kernel does not go on
+ * sending queued writes when the network is back (field notes, hazard 1). */
+static void
+set_linger (int fd)
+{
+  const struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+
+  if (fd >= 0)
+    setsockopt (fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+}
+
+/* Destroy the connection; then nobody in libiscsi points to our commands,
+ * and they can be sent elsewhere. */
+static void
+teardown (struct session *s, bool abort)
+{
+  struct engine *e = s->engine;
+  struct list lost = LIST_INIT (lost);
+
+  ev_io_stop (e->loop, &s->io);
+  ev_timer_stop (e->loop, &s->timer);
+  if (s->resolving) {
+    resolve_cancel (s->resolving);
+    s->resolving = NULL;
+  }
+  if (s->ctx != NULL) {
+    /* Callbacks that come now find the session dying and only return. */
+    s->dying = true;
+    if (abort)
+      set_linger (iscsi_get_fd (s->ctx));
+    iscsi_destroy_context (s->ctx);
+    s->ctx = NULL;
+  }
+  s->dying = false;
+  s->limit_now = 0;
+  s->want_probe = false;
+  s->ping_sent = 0;
+  s->deferred_event = -1;
+  list_del (&s->flush_node);
+  s->need_flush = false;
+
+  /* command_lost may requeue at the head: last one first keeps the order. */
+  list_splice_head (&lost, &s->in_flight);
+  s->nr_in_flight = 0;
+  while (!list_empty (&lost)) {
+    struct command *cmd = list_entry (lost.prev, struct command, node);
+
+    list_del (&cmd->node);
+    if (cmd->accounted) {
+      selector_end_io (&cmd->path->sel, cmd->bytes);
+      cmd->accounted = false;
+    }
+    if (cmd->req != NULL)
+      command_lost (cmd);
+    else {
+      cmd->result = RESULT_LOST;
+      cmd->sense.valid = false;
+      list_add_tail (&e->told, &cmd->node);
+    }
+  }
+  probe_cancel (s);
+}
+
+void
+session_free (struct session *s)
+{
+  teardown (s, true);
+  while (!list_empty (&s->paths)) {
+    struct path *p = list_entry (s->paths.next, struct path, session_node);
+
+    list_del (&p->session_node);
+    list_del (&p->check.node);
+    map_remove_path (p->map, p);
+    free (p->check_buf);
+    free (p);
+  }
+  list_del (&s->node);
+  free (s);
+}
+
+/* ---- actions ----------------------------------------------------------------- */
+
+static void
+settled (struct session *s)
+{
+  if (!s->settled) {
+    s->settled = true;
+    engine_changed (s->engine);
+  }
+}
+
+static void
+connect_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
+{
+  struct session *s = opaque;
+
+  (void) data;
+  if (s->dying)
+    return;
+  if (status == SCSI_STATUS_GOOD)
+    s->deferred_event = SESSION_EV_CONNECTED;
+  else
+    session_kill (s, FAIL_UNREACHABLE, "cannot connect: %s",
+                  iscsi_get_error (ctx));
+}
+
+/* The status class and detail are only in libiscsi's text. */
+static enum session_failure
+login_failure (const char *text)
+{
+  static const struct { const char *part; enum session_failure failure; }
+  table[] = {
+    { "uthentication", FAIL_AUTH },
+    { "CHAP", FAIL_AUTH },
+    { "orbidden", FAIL_FORBIDDEN },
+    { "uthorization", FAIL_FORBIDDEN },
+    { "not found", FAIL_NOT_FOUND },
+    { "removed", FAIL_NOT_FOUND },
+  };
+
+  for (size_t i = 0; i < sizeof table / sizeof table[0]; ++i)
+    if (strstr (text, table[i].part) != NULL)
+      return table[i].failure;
+  return FAIL_LOGIN;
+}
+
+static void
+login_failed (struct session *s)
+{
+  const char *text = iscsi_get_error (s->ctx);
+  const enum session_failure failure = login_failure (text);
+  const bool target_side = strstr (text, "from the target") != NULL ||
+    strstr (text, "did not return CHAP") != NULL;
+
+  if (failure == FAIL_AUTH)
+    session_kill (s, failure, target_side
+                  ? "authentication failed: the target did not prove itself "
+                  "with mutual-user and mutual-password (%s)"
+                  : "authentication failed: the target did not accept "
+                  "user= and password= (%s)", text);
+  else
+    session_kill (s, failure, "login failed: %s", text);
+}
+
+static void
+login_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
+{
+  struct session *s = opaque;
+
+  (void) ctx;
+  (void) data;
+  if (s->dying)
+    return;
+  if (status == SCSI_STATUS_GOOD)
+    s->deferred_event = SESSION_EV_LOGGED_IN;
+  else if (status == SCSI_STATUS_REDIRECT)
+    s->deferred_event = SESSION_EV_REDIRECT;
+  else
+    login_failed (s);
+}
+
+static void
+logout_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
+{
+  struct session *s = opaque;
+
+  (void) ctx;
+  (void) status;
+  (void) data;
+  if (!s->dying)
+    s->deferred_event = SESSION_EV_LOGGED_OUT;
+}
+
+static void
+act_connect (struct session *s)
+{
+  const struct settings *st = s->engine->settings;
+  static const enum iscsi_header_digest digests[] = {
+    [DIGEST_NONE] = ISCSI_HEADER_DIGEST_NONE,
+    [DIGEST_NONE_CRC32C] = ISCSI_HEADER_DIGEST_NONE_CRC32C,
+    [DIGEST_CRC32C_NONE] = ISCSI_HEADER_DIGEST_CRC32C_NONE,
+    [DIGEST_CRC32C] = ISCSI_HEADER_DIGEST_CRC32C,
+  };
+
+  s->ctx = iscsi_create_context (s->engine->initiator_name);
+  if (s->ctx == NULL) {
+    session_kill (s, FAIL_LOGIN, "out of memory");
+    return;
+  }
+  iscsi_set_noautoreconnect (s->ctx, 1);
+  iscsi_set_isid_random (s->ctx, s->engine->isid_random, s->isid_qualifier);
+  iscsi_set_session_type (s->ctx, s->kind == SESSION_DISCOVERY
+                          ? ISCSI_SESSION_DISCOVERY : ISCSI_SESSION_NORMAL);
+  iscsi_set_header_digest (s->ctx, digests[st->header_digest]);
+  if (s->target[0])
+    iscsi_set_targetname (s->ctx, s->target);
+  if (st->user)
+    iscsi_set_initiator_username_pwd (s->ctx, st->user, st->password);
+  if (st->mutual_user)
+    iscsi_set_target_username_pwd (s->ctx, st->mutual_user,
+                                   st->mutual_password);
+
+  set_timer (s, st->login_timeout);
+  if (iscsi_connect_async (s->ctx, s->address, connect_cb, s) != 0) {
+    session_kill (s, FAIL_UNREACHABLE, "cannot connect: %s",
+                  iscsi_get_error (s->ctx));
+    return;
+  }
+  session_update_watcher (s);
+}
+
+static void
+act_login (struct session *s)
+{
+  if (iscsi_login_async (s->ctx, login_cb, s) != 0)
+    session_kill (s, FAIL_LOGIN, "cannot log in: %s",
+                  iscsi_get_error (s->ctx));
+  session_update_watcher (s);
+}
+
+static void
+act_redirect (struct session *s)
+{
+  const char *to = iscsi_get_target_address (s->ctx);
+  struct portal portal;
+  const char *wrong;
+
+  if (++s->redirects > MAX_REDIRECTS) {
+    session_kill (s, FAIL_LOGIN, "redirected more than %d times",
+                  MAX_REDIRECTS);
+    return;
+  }
+  if (!portal_parse (to, strlen (to), &portal, &wrong)) {
+    session_kill (s, FAIL_LOGIN, "redirected to '%s': %s", to, wrong);
+    return;
+  }
+  portal_text (&portal, s->address, sizeof s->address);
+  log_info ("%s: target %s redirects to %s", s->name, s->target, s->address);
+  teardown (s, false);
+  act_connect (s);
+}
+
+static void
+act_up (struct session *s)
+{
+  struct list *l, *next;
+
+  ev_timer_stop (s->engine->loop, &s->timer);
+  s->attempt = 0;
+  s->redirects = 0;
+  s->failure = FAIL_NONE;
+  s->ever_up = true;
+  s->limit_now = s->depth;
+  list_for_each (l, next, &s->paths) {
+    struct path *p = list_entry (l, struct path, session_node);
+
+    if (p->map)
+      schedule_dispatch (p->map);
+  }
+  settled (s);
+  if (s->kind == SESSION_DISCOVERY)
+    session_event (s, SESSION_EV_STOP);
+}
+
+static void
+log_loss (struct session *s, bool was_in_use)
+{
+  if (was_in_use)
+    log_warning ("%s: session %u lost: %s", s->name, s->id, s->why);
+  else if (s->attempt == 0)
+    log_warning ("%s: %s%s%s", s->name, s->why,
+                 s->target[0] ? ": target " : "", s->target);
+  else
+    log_debug ("%s: attempt %u: %s", s->name, s->attempt, s->why);
+}
+
+static void
+act_drop (struct session *s, bool was_in_use)
+{
+  const struct settings *st = s->engine->settings;
+  const bool cheap = was_in_use || s->failure == FAIL_REFUSED;
+  struct list *l, *next;
+  double delay;
+
+  log_loss (s, was_in_use);
+  if (was_in_use)
+    s->stats.losses++;
+  /* Paths first, so that what is requeued is not sent this way again. */
+  list_for_each (l, next, &s->paths)
+    path_event (list_entry (l, struct path, session_node), PATH_EV_DOWN,
+                s->why);
+  teardown (s, true);
+  delay = backoff_delay (s->attempt++, cheap, st->polling_interval,
+                         engine_random (s->engine));
+  settled (s);
+  if (s->kind == SESSION_DISCOVERY && st->target != NULL) {
+    /* We know what to log in to: discovery may be forbidden here, and a
+     * portal that is down now is tried again by its session. */
+    engine_add_target (s->engine, &s->portal, st->target);
+    session_event (s, SESSION_EV_STOP);
+    return;
+  }
+  set_timer (s, delay);
+}
+
+static void
+act_logout (struct session *s)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &s->paths)
+    path_event (list_entry (l, struct path, session_node), PATH_EV_DOWN,
+                "logged out");
+  probe_cancel (s);
+  s->limit_now = 0;
+  set_timer (s, LOGOUT_TIMEOUT);
+  if (iscsi_logout_async (s->ctx, logout_cb, s) != 0)
+    session_event (s, SESSION_EV_LOGGED_OUT);
+  else
+    session_update_watcher (s);
+}
+
+static void
+act_close (struct session *s, bool clean)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &s->paths)
+    path_event (list_entry (l, struct path, session_node), PATH_EV_DOWN,
+                "session closed");
+  teardown (s, !clean);
+  settled (s);
+  if (s->forget) {
+    s->engine->need_reap = true;
+    engine_kick (s->engine);
+  }
+}
+
+void
+session_event (struct session *s, enum session_event ev)
+{
+  const enum session_state from = s->state;
+  const struct session_transition t = session_transition (from, ev);
+
+  if (t.action == SESSION_ACT_BUG) {
+    log_error ("%s: unexpected event %d in state %s", s->name, (int) ev,
+               session_state_name (from));
+    snprintf (s->why, sizeof s->why, "internal error");
+  }
+  s->state = t.next;
+  if (t.next != from)
+    control_note_session (s, from);
+  switch (t.action) {
+  case SESSION_ACT_NONE:
+    break;
+  case SESSION_ACT_RESOLVE:
+    set_timer (s, s->engine->settings->login_timeout);
+    s->resolving = resolve_start (s);
+    resolve_poll (s);
+    break;
+  case SESSION_ACT_CONNECT:
+    act_connect (s);
+    break;
+  case SESSION_ACT_LOGIN:
+    act_login (s);
+    break;
+  case SESSION_ACT_REDIRECT:
+    act_redirect (s);
+    break;
+  case SESSION_ACT_PROBE:
+    s->last_rx = engine_now ();
+    s->stats.logins++;
+    set_timer (s, PROBE_TIMEOUT);
+    if (s->kind == SESSION_DISCOVERY)
+      discovery_start (s);
+    else
+      probe_start (s);
+    break;
+  case SESSION_ACT_UP:
+    act_up (s);
+    break;
+  case SESSION_ACT_DROP:
+  case SESSION_ACT_BUG:
+    act_drop (s, from == SESSION_UP);
+    break;
+  case SESSION_ACT_LOGOUT:
+    act_logout (s);
+    break;
+  case SESSION_ACT_CLOSE:
+    act_close (s, ev == SESSION_EV_LOGGED_OUT);
+    break;
+  }
+}
+
+/* ---- what the loop tells ------------------------------------------------------ */
+
+void
+session_reap (struct session *s)
+{
+  session_event (s, SESSION_EV_LOST);
+}
+
+void
+session_resolved (struct session *s, const char *address, const char *error)
+{
+  if (s->state != SESSION_RESOLVE)
+    return;
+  if (address == NULL) {
+    session_kill (s, FAIL_RESOLVE, "%s", error);
+    return;
+  }
+  snprintf (s->address, sizeof s->address, "%s", address);
+  session_event (s, SESSION_EV_RESOLVED);
+}
+
+void
+session_update_watcher (struct session *s)
+{
+  struct engine *e = s->engine;
+  int wanted, events, fd;
+
+  if (s->ctx == NULL || s->dying)
+    return;
+  wanted = iscsi_which_events (s->ctx);
+  events = (wanted & POLLIN ? EV_READ : 0) | (wanted & POLLOUT ? EV_WRITE : 0);
+  fd = iscsi_get_fd (s->ctx);
+  if (ev_is_active (&s->io) && s->io.fd == fd &&
+      (s->io.events & (EV_READ | EV_WRITE)) == events)
+    return;
+  ev_io_stop (e->loop, &s->io);
+  ev_io_set (&s->io, fd, events);
+  ev_io_start (e->loop, &s->io);
+}
+
+static void
+io_cb (EV_P_ ev_io *w, int revents)
+{
+  struct session *s = w->data;
+  int flags = 0;
+
+  (void) loop;
+  if (s->dying)
+    return;
+  if (s->state == SESSION_CONNECT) {
+    int err = 0;
+    socklen_t len = sizeof err;
+
+    /* libiscsi would only give a text. */
+    getsockopt (w->fd, SOL_SOCKET, SO_ERROR, &err, &len);
+    if (err != 0) {
+      session_kill (s, err == ECONNREFUSED ? FAIL_REFUSED : FAIL_UNREACHABLE,
+                    "cannot connect: %s", strerror (err));
+      return;
+    }
+  }
+  if (revents & EV_READ)
+    flags |= POLLIN;
+  if (revents & EV_WRITE)
+    flags |= POLLOUT;
+  session_ready (s, flags);
+  session_update_watcher (s);
+}
+
+static void
+timer_cb (EV_P_ ev_timer *w, int revents)
+{
+  struct session *s = w->data;
+  const double login_timeout = s->engine->settings->login_timeout;
+
+  (void) loop;
+  (void) revents;
+  switch (s->state) {
+  case SESSION_WAIT:
+    session_event (s, SESSION_EV_TIMER);
+    break;
+  case SESSION_RESOLVE:
+    session_kill (s, FAIL_RESOLVE, "no answer from the name service within "
+                  "%g s", login_timeout);
+    break;
+  case SESSION_CONNECT:
+    session_kill (s, FAIL_TIMEOUT, "cannot connect: no answer within %g s",
+                  login_timeout);
+    break;
+  case SESSION_LOGIN:
+    session_kill (s, FAIL_TIMEOUT, "login: no answer within %g s",
+                  login_timeout);
+    break;
+  case SESSION_PROBE:
+    session_kill (s, FAIL_TIMEOUT, "the LUNs could not be identified within "
+                  "%g s", PROBE_TIMEOUT);
+    break;
+  case SESSION_LOGOUT:
+    session_event (s, SESSION_EV_LOGGED_OUT);
+    break;
+  case SESSION_IDLE: case SESSION_UP: case SESSION_CLOSED:
+  case NR_SESSION_STATES:
+    break;
+  }
+}
+
+/* ---- health --------------------------------------------------------------------- */
+
+/* Another usable path for each LUN that is in use here?  And when was one of
+ * them last heard of? */
+static bool
+alternatives (const struct session *s, double *last_rx)
+{
+  struct list *l, *next, *pl, *pnext;
+  bool all = true;
+
+  *last_rx = 0;
+  list_for_each (l, next, &s->paths) {
+    const struct path *p = list_entry (l, struct path, session_node);
+    bool other = false;
+
+    if (p->map == NULL)
+      continue;
+    list_for_each (pl, pnext, &p->map->paths) {
+      const struct path *q = list_entry (pl, struct path, map_node);
+
+      if (q->session != s && path_is_usable (q->state)) {
+        other = true;
+        if (q->session->last_rx > *last_rx)
+          *last_rx = q->session->last_rx;
+      }
+    }
+    if (!other)
+      all = false;
+  }
+  return all;
+}
+
+static void
+nop_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
+{
+  struct session *s = opaque;
+
+  (void) ctx;
+  (void) data;
+  s->ping_sent = 0;
+  if (status != SCSI_STATUS_GOOD && !s->dying)
+    session_kill (s, FAIL_LOST, "connection lost");
+}
+
+void
+session_check_health (struct session *s, double now)
+{
+  const struct settings *st = s->engine->settings;
+  struct health_input in = {
+    .now = now, .last_rx = s->last_rx, .ping_sent = s->ping_sent,
+    .noop_out_interval = st->noop_out_interval,
+    .noop_out_timeout = st->noop_out_timeout,
+    .fast_io_fail_tmo = st->defaults.fast_io_fail_tmo,
+    .command_timeout = st->command_timeout,
+  };
+
+  if (s->ctx == NULL || s->dying || !session_is_full_feature (s->state) ||
+      s->kind == SESSION_DISCOVERY)
+    return;
+  if (s->engine->shutdown && s->nr_in_flight > 0 &&
+      now - s->engine->shutdown_at > SHUTDOWN_GRACE) {
+    session_kill (s, FAIL_LOST, "not answered before the server's end");
+    return;
+  }
+  if (!list_empty (&s->in_flight))
+    in.oldest_command =
+      list_entry (s->in_flight.next, struct command, node)->submitted;
+  if (in.oldest_command > 0 || in.ping_sent > 0) {
+    struct tcp_info info;
+    socklen_t len = sizeof info;
+
+    if (getsockopt (iscsi_get_fd (s->ctx), IPPROTO_TCP, TCP_INFO,
+                    &info, &len) == 0) {
+      in.tcp_known = true;
+      in.tcp_unacked = info.tcpi_unacked;
+      in.tcp_retransmits = info.tcpi_retransmits;
+    }
+    in.alternative = alternatives (s, &in.others_last_rx);
+  }
+
+  switch (health_check (&in)) {
+  case HEALTH_OK:
+    break;
+  case HEALTH_PING:
+    if (iscsi_nop_out_async (s->ctx, nop_cb, NULL, 0, s) == 0) {
+      s->ping_sent = now;
+      session_flush (s);
+    }
+    break;
+  case HEALTH_DEAD_NETWORK:
+    session_kill (s, FAIL_LOST, "no TCP acknowledgement (%u retransmissions)",
+                  in.tcp_retransmits);
+    break;
+  case HEALTH_DEAD_SILENT:
+    session_kill (s, FAIL_LOST, "ping timeout of %g secs expired, while "
+                  "another path answers", st->noop_out_timeout);
+    break;
+  case HEALTH_DEAD_COMMAND:
+    session_kill (s, FAIL_LOST, "command timeout of %g secs expired",
+                  st->command_timeout);
+    break;
+  }
+}

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the benchmark says: table, JSON, chart.  Pure, but for the files."""
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+
+CPU_MUST = 0.75         # server CPU per 4k I/O at depth 32, to qemu-nbd's
+PATHS_MUST = 0.95       # four paths against one
+
+
+class Result:
+    """One row on one backend in one mode: samples of each kind of server."""
+    def __init__(self, mode, backend, row, size, must, samples, us, them):
+        self.mode, self.backend, self.row, self.size = mode, backend, row, size
+        self.must, self.samples, self.us, self.them = must, samples, us, them
+        self.group = (mode, backend)
+
+    def median(self, kind, key):
+        v = [s[key] for s in self.samples[kind] if s[key] is not None]
+        return statistics.median(v) if v else None
+
+    def ratio(self, kind, key="iops"):
+        """To qemu-nbd's median."""
+        a, b = self.median(kind, key), self.median(self.them, key)
+        return a / b if a is not None and b else None
+
+    def checks(self):
+        """(what, found, must, reached) of all that the row must reach."""
+        out = []
+        if self.must is not None:
+            r = self.ratio(self.us)
+            out.append(("speed", r, ">= %.2f" % self.must, r >= self.must))
+        if self.size == 4096 and self.row.endswith("-d32"):
+            r = self.ratio(self.us, "cpu")
+            if r is not None:
+                out.append(("cpu", r, "<= %.2f" % CPU_MUST, r <= CPU_MUST))
+        r = self.ratio(self.us, "p99")
+        if r is not None:
+            out.append(("p99", r, "<= 1.00", r <= 1.0))
+        if "mpiscsi/4" in self.samples and "mpiscsi/1" in self.samples:
+            r = self.median("mpiscsi/4", "iops") / self.median("mpiscsi/1", "iops")
+            out.append(("4 paths/1", r, ">= %.2f" % PATHS_MUST, r >= PATHS_MUST))
+        return out
+
+
+def machine():
+    model = "unknown CPU"
+    with open("/proc/cpuinfo") as f:
+        for line in f:
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    return "%s, %d CPUs, Linux %s, %s, load %.2f" % (
+        model, os.cpu_count(), os.uname().release,
+        time.strftime("%F %R"), os.getloadavg()[0])
+
+
+def number(x, fmt="%.1f"):
+    return "-" if x is None else fmt % x
+
+
+HEAD = "%-17s %-10s %9s %8s %7s %6s %8s %8s %7s" % (
+    "row", "server", "IOPS", "MiB/s", "ratio", "must", "cpu us/IO", "ctxsw/IO", "p99 us")
+
+
+def print_result(res, first):
+    if first:
+        print("\n%s LUN, %s\n%s" % (res.backend, res.mode, HEAD))
+    for kind in res.samples:
+        must = mark = ""
+        if kind == res.us and res.must is not None:
+            must = "%.2f" % res.must
+            mark = "" if res.ratio(kind) >= res.must else "  BELOW"
+        print(("%-17s %-10s %9.0f %8.0f %7s %6s %9s %8s %7s%s" % (
+            res.row, kind, res.median(kind, "iops"), res.median(kind, "mib"),
+            number(res.ratio(kind), "%.2f"), must, number(res.median(kind, "cpu")),
+            number(res.median(kind, "switches"), "%.2f"),
+            number(res.median(kind, "p99"), "%.0f"), mark)).rstrip(), flush=True)
+
+
+def print_summary(results):
+    all_checks = [(r, c) for r in results for c in r.checks()]
+    missed = [(r, c) for r, c in all_checks if not c[3]]
+    print("\n%d of %d goals reached." % (len(all_checks) - len(missed), len(all_checks)))
+    for r, (what, found, must, _) in missed:
+        print("  not reached: %s, %s LUN, %s: %s %.2f, must be %s" % (
+            r.row, r.backend, r.mode, what, found, must))
+    busy = [s["busy_before"] for r in results for k in r.samples.values() for s in k]
+    noisy = sum(b > 0.10 for b in busy)
+    if noisy:
+        print("Before %d of %d measurements the machine was over 10%% busy with "
+              "something else: take these figures with care." % (noisy, len(busy)))
+
+
+def write_json(path, results, args, seconds):
+    doc = {"machine": machine(), "seconds": round(seconds),
+           "runtime": args.runtime, "rounds": args.rounds, "threads": args.threads,
+           "plugin_args": args.plugin_args, "nbdkit_args": args.nbdkit_args,
+           "results": []}
+    for r in results:
+        doc["results"].append({
+            "mode": r.mode, "backend": r.backend, "row": r.row, "must": r.must,
+            "servers": {k: {
+                "samples": v,
+                "median": {m: r.median(k, m) for m in
+                           ("iops", "mib", "mean", "p99", "cpu", "switches")},
+                "ratio": r.ratio(k)} for k, v in r.samples.items()},
+            "checks": [{"what": c[0], "ratio": c[1], "must": c[2], "reached": c[3]}
+                       for c in r.checks()]})
+    with open(path, "w") as f:
+        json.dump(doc, f, indent=1)
+        f.write("\n")
+    print("wrote %s" % path)
+
+
+def write_svg(prefix, results):
+    """The ratios to qemu-nbd, a group of bars per row, and what must be reached
+    as a dash over each bar."""
+    if not shutil.which("gnuplot"):
+        print("no gnuplot, no chart")
+        return
+    groups, rows = [], []
+    for r in results:
+        if r.group not in groups:
+            groups.append(r.group)
+        if r.row not in rows:
+            rows.append(r.row)
+    by = {(r.group, r.row): r for r in results}
+    top = max([r.ratio(r.us) for r in results] + [r.must or 0 for r in results] + [1])
+    width = 0.8 / len(groups)
+    with tempfile.TemporaryDirectory(prefix="mpiscsi-bench.") as d:
+        plots = []
+        for i, g in enumerate(groups):
+            bars, dashes = (os.path.join(d, "%s%d" % (n, i)) for n in ("bars", "must"))
+            with open(bars, "w") as b, open(dashes, "w") as m:
+                for x, row in enumerate(rows):
+                    r = by.get((g, row))
+                    if r:
+                        at = x - 0.4 + width * (i + 0.5)
+                        b.write("%g %g\n" % (at, r.ratio(r.us)))
+                        if r.must is not None:
+                            m.write("%g %g %g\n" % (at, r.must, width / 2))
+            plots.append("'%s' using 1:2 with boxes lc %d title '%s LUN, %s'"
+                         % (bars, i + 1, g[1], g[0]))
+            if os.path.getsize(dashes):
+                plots.append("'%s' using 1:2:3 with xerrorbars pt -1 lw 2 lc 'black' %s"
+                             % (dashes, "notitle" if i else "title 'must'"))
+        tics = ", ".join("'%s' %d" % (r, x) for x, r in enumerate(rows))
+        script = "\n".join([
+            "set terminal svg size 960,440 background 'white' font 'sans,11'",
+            "set output '%s.svg'" % prefix.replace("'", "''"),
+            "set title 'mpiscsi (2 portals): speed, qemu-nbd = 1\\n{/*0.8 %s}' noenhanced"
+            % machine().replace("'", "''").replace("{/*0.8 ", "").replace("}", ""),
+            "set style fill solid 0.75 border lc 'black'",
+            "set boxwidth %g" % (width * 0.9),
+            "set xtics (%s) rotate by -25 noenhanced" % tics,
+            "set xrange [-0.6:%g]" % (len(rows) - 0.4),
+            "set yrange [0:%g]" % (top * 1.25),
+            "set grid ytics", "set key top left horizontal noenhanced",
+            "plot 1 with lines lc 'gray40' dt 2 notitle, " + ", ".join(plots)]) + "\n"
+        # noenhanced text: the title's second line is plain.
+        script = script.replace("{/*0.8 ", "").replace("}' noenhanced", "' noenhanced")
+        script = script.replace("set title '", 'set title "', 1).replace(
+            "' noenhanced\nset style", '" noenhanced\nset style', 1)
+        r = subprocess.run(["gnuplot"], input=script, text=True,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if r.returncode:
+            raise RuntimeError("gnuplot: " + r.stdout.strip())
+    print("wrote %s.svg" % prefix)

@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the benchmark runs on: a private tgtd, the servers, one measurement.
+
+Every process is a child that dies with us (PR_SET_PDEATHSIG), every file is
+in one temporary directory.  Nothing is left when Rig.close returns.
+"""
+import ctypes
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+TICK = os.sysconf("SC_CLK_TCK")
+IQN = "iqn.2026-11.example.mpiscsi:bench"
+LUN_SIZE = 1 << 30                      # bytes, of the tmpfs LUN and of null
+BACKENDS = {"null": 1, "tmpfs": 2}      # name: LUN
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with_parent():
+    _libc.prctl(1, signal.SIGKILL)      # PR_SET_PDEATHSIG
+
+
+def wait_for(what, seconds, ready, *procs):
+    end = time.monotonic() + seconds
+    while not ready():
+        for p in procs:
+            if p.poll() is not None:
+                raise RuntimeError("%s ended with status %d" % (what, p.returncode))
+        if time.monotonic() > end:
+            raise RuntimeError("%s is not ready after %d s" % (what, seconds))
+        time.sleep(0.05)
+
+
+def free_ports(n):
+    socks = [socket.socket() for _ in range(n)]
+    try:
+        for s in socks:
+            s.bind(("127.0.0.1", 0))
+        return [s.getsockname()[1] for s in socks]
+    finally:
+        for s in socks:
+            s.close()
+
+
+def busy_fraction(seconds):
+    """Of all CPUs, how much was not idle."""
+    def read():
+        with open("/proc/stat") as f:
+            v = [int(x) for x in f.readline().split()[1:9]]
+        return sum(v), v[3] + v[4]      # idle, iowait
+    t0, i0 = read()
+    time.sleep(seconds)
+    t1, i1 = read()
+    return 1 - (i1 - i0) / max(1, t1 - t0)
+
+
+class Quiet:
+    """Waits for a quiet machine, but not for ever: budget is in seconds for
+    the whole run."""
+    def __init__(self, budget, limit=0.10):
+        self.left, self.limit = budget, limit
+
+    def wait(self):
+        """Returns how busy the machine was just before the measurement."""
+        while True:
+            busy = busy_fraction(0.2)
+            if busy <= self.limit or self.left <= 0:
+                return busy
+            time.sleep(0.8)
+            self.left -= 1
+
+
+def usage(pid):
+    """CPU seconds (user + system, all threads, also ended ones) and context
+    switches (of the living threads) of a process."""
+    with open("/proc/%d/stat" % pid) as f:
+        v = f.read().rsplit(")", 1)[1].split()
+    cpu = (int(v[11]) + int(v[12])) / TICK
+    switches = 0
+    for task in os.listdir("/proc/%d/task" % pid):
+        try:
+            with open("/proc/%d/task/%s/status" % (pid, task)) as f:
+                switches += sum(int(x) for x in re.findall(
+                    r"ctxt_switches:\s+(\d+)", f.read()))
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return cpu, switches
+
+
+class Server:
+    """One NBD server, or (uri None) a direct initiator."""
+    def __init__(self, name, proc=None, uri=None):
+        self.name, self.proc, self.uri = name, proc, uri
+
+
+class Rig:
+    def __init__(self, nr_portals=4):
+        self.dir = tempfile.mkdtemp(prefix="mpiscsi-bench.")
+        self.procs = []
+        self.servers = {}
+        # A tmpfs that is not ours to mount: /dev/shm needs no root.
+        fd, self.lun_file = tempfile.mkstemp(prefix="mpiscsi-bench.", dir="/dev/shm")
+        # Written, not sparse: else a read would measure tmpfs's zero page.
+        try:
+            block = os.urandom(1 << 20)
+            for _ in range(LUN_SIZE >> 20):
+                os.write(fd, block)
+        finally:
+            os.close(fd)
+        self.portals = ["127.0.0.1:%d" % p for p in free_ports(nr_portals)]
+
+    def start(self, name, argv, **kw):
+        log = open(os.path.join(self.dir, name + ".log"), "ab")
+        try:
+            p = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log,
+                                 stderr=log, preexec_fn=die_with_parent, **kw)
+        finally:
+            log.close()
+        self.procs.append(p)
+        return p
+
+    def log_tail(self, name):
+        try:
+            with open(os.path.join(self.dir, name + ".log"), errors="replace") as f:
+                return "".join(f.readlines()[-8:])
+        except FileNotFoundError:
+            return ""
+
+    #---- target
+    def tgtadm(self, *args):
+        return subprocess.run(["tgtadm", "-C", self.control, "--lld", "iscsi"] + list(args),
+                              env=self.env, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=20)
+
+    def start_target(self):
+        self.control = str(os.getpid() % 32768)
+        self.env = dict(os.environ, TGT_IPC_SOCKET=os.path.join(self.dir, "tgt"))
+        p = self.start("tgtd", ["tgtd", "-f", "-C", self.control, "--iscsi",
+                                ",".join("portal=" + x for x in self.portals)],
+                       env=self.env)
+        wait_for("tgtd", 10,
+                 lambda: self.tgtadm("--mode", "sys", "--op", "show").returncode == 0, p)
+        lun = ["--mode", "logicalunit", "--op", "new", "--tid", "1"]
+        for a in (["--mode", "target", "--op", "new", "--tid", "1", "-T", IQN],
+                  # The file is not read: it only gives the size.
+                  lun + ["--lun", "1", "--bstype", "null", "-b", self.lun_file],
+                  lun + ["--lun", "2", "--bstype", "rdwr", "-b", self.lun_file],
+                  ["--mode", "target", "--op", "bind", "--tid", "1", "-I", "ALL"]):
+            r = self.tgtadm(*a)
+            if r.returncode:
+                raise RuntimeError("tgtadm %s: %s" % (" ".join(a), r.stdout.strip()))
+
+    def url(self, backend):
+        return "iscsi://%s/%s/%d" % (self.portals[0], IQN, BACKENDS[backend])
+
+    #---- servers
+    def serve(self, name, argv, sock):
+        p = self.start(name.replace("/", "-"), argv)
+        uri = "nbd+unix:///?socket=" + sock
+
+        def answers():
+            return os.path.exists(sock) and subprocess.run(
+                ["nbdinfo", "--size", uri], stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL, timeout=20).returncode == 0
+        try:
+            wait_for(name, 20, answers, p)
+        except RuntimeError as e:
+            raise RuntimeError("%s\n%s" % (e, self.log_tail(name.replace("/", "-"))))
+        return Server(name, p, uri)
+
+    def server(self, kind, backend, args):
+        """kind: mpiscsi/N (N portals), qemu-nbd, memory, direct.  Started when
+        first asked for."""
+        key = (kind, None if kind == "memory" else backend)
+        if key in self.servers:
+            return self.servers[key]
+        label = kind if kind == "memory" else "%s-%s" % (kind, backend)
+        sock = os.path.join(self.dir, label.replace("/", "-") + ".sock")
+        if kind.startswith("mpiscsi/"):
+            n = int(kind.split("/")[1])
+            s = self.serve(label, ["nbdkit", "-f", "-U", sock, "-t", str(args.threads)]
+                           + args.nbdkit_args
+                           + [args.plugin, "portals=" + ",".join(self.portals[:n]),
+                              "discovery=off", "target=" + IQN,
+                              "lun=%d" % BACKENDS[backend]] + args.plugin_args, sock)
+        elif kind == "qemu-nbd":
+            s = self.serve(label, ["qemu-nbd", "-t", "-f", "raw", "-k", sock, "-e", "16",
+                                   "--cache=none", self.url(backend)], sock)
+        elif kind == "memory":
+            s = self.serve(label, ["nbdkit", "-f", "-U", sock, "-t", str(args.threads),
+                                   "memory", str(LUN_SIZE)], sock)
+        else:
+            s = Server(label)
+        self.servers[key] = s
+        return s
+
+    #---- one measurement
+    def fio(self, row, server, args):
+        """Returns a dict: iops, mib (MiB/s), p99 and mean (us), and, of the
+        server, cpu (us per I/O) and switches (per I/O)."""
+        out = os.path.join(self.dir, "fio.json")
+        argv = ["fio", "--name=bench", "--ioengine=nbd", "--uri=" + server.uri,
+                "--rw=" + row.rw, "--bs=" + row.bs, "--iodepth=%d" % row.depth,
+                "--numjobs=%d" % row.jobs, "--size=%d" % LUN_SIZE, "--thread",
+                "--group_reporting", "--time_based", "--runtime=%g" % args.runtime,
+                "--ramp_time=%dms" % (args.ramp * 1000), "--norandommap", "--randrepeat=0",
+                "--percentile_list=50:99", "--output-format=json", "--output=" + out]
+        if row.rw == "randrw":
+            argv.append("--rwmixread=70")
+        if row.jobs > 1 and not row.rw.startswith("rand"):
+            argv.append("--offset_increment=%d" % (LUN_SIZE // row.jobs))
+        start = time.monotonic()
+        p = self.start("fio", argv)
+        # The server is looked at in the middle of the run: at its end the
+        # threads of the connection are gone, and their counters with them.
+        # fio itself needs up to 0.4 s to start.
+        time.sleep(args.ramp + 0.5)
+        u0, t0 = usage(server.proc.pid), time.monotonic()
+        time.sleep(max(0.3, start + args.ramp + args.runtime - 0.1 - t0))
+        u1, t1 = usage(server.proc.pid), time.monotonic()
+        try:
+            status = p.wait(timeout=args.runtime + 30)
+        except subprocess.TimeoutExpired:
+            p.kill()
+            p.wait()
+            status = "none: it hung"
+        self.procs.remove(p)
+        if status != 0:
+            raise RuntimeError("fio %s on %s: status %s\n%s%s" % (
+                row.name, server.name, status, self.log_tail("fio"),
+                self.log_tail(server.name.replace("/", "-"))))
+        with open(out) as f:
+            text = f.read()
+        job = json.loads(text[text.index("{"):])["jobs"][0]
+        if job["error"]:
+            raise RuntimeError("fio %s on %s: error %d" % (row.name, server.name, job["error"]))
+        both = [job[k] for k in ("read", "write") if job[k]["total_ios"]]
+        iops = sum(x["iops"] for x in both)
+        if not iops:
+            raise RuntimeError("fio %s on %s did no I/O" % (row.name, server.name))
+        ios = iops * (t1 - t0)
+        return {"iops": iops,
+                "mib": sum(x["bw_bytes"] for x in both) / 2**20,
+                "mean": sum(x["clat_ns"]["mean"] * x["iops"] for x in both) / iops / 1e3,
+                "p99": max(x["clat_ns"]["percentile"]["99.000000"] for x in both) / 1e3,
+                "cpu": (u1[0] - u0[0]) * 1e6 / ios,
+                "switches": (u1[1] - u0[1]) / ios}
+
+    def iscsi_perf(self, row, backend, args):
+        """The direct limit: no NBD at all.  Reads only."""
+        blocks = row.bytes // 512
+        argv = ["iscsi-perf", "-m", str(row.depth), "-b", str(blocks),
+                "-t", str(max(1, round(args.runtime)))]
+        if row.rw == "randread":
+            argv.append("-r")
+        p = subprocess.run(argv + [self.url(backend)], stdin=subprocess.DEVNULL,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                           text=True, errors="replace", timeout=args.runtime + 30,
+                           preexec_fn=die_with_parent)
+        found = re.findall(r"iops average (\d+) \((\d+) MB/s\)", p.stdout)
+        if not found:
+            raise RuntimeError("iscsi-perf: no figures in: " + p.stdout[-300:])
+        iops = float(found[-1][0])
+        return {"iops": iops, "mib": iops * row.bytes / 2**20, "mean": None,
+                "p99": None, "cpu": None, "switches": None}
+
+    def stop(self):
+        """Servers and target; Rig can start again, on other CPUs say."""
+        self.servers = {}
+        for p in reversed(self.procs):  # the target last
+            if p.poll() is None:
+                p.terminate()
+                try:
+                    p.wait(timeout=1 if p is self.procs[0] else 5)
+                except subprocess.TimeoutExpired:
+                    p.kill()
+                    p.wait()
+        self.procs = []
+
+    def close(self):
+        try:
+            self.stop()
+        finally:
+            os.unlink(self.lun_file)
+            for f in os.listdir(self.dir):
+                os.unlink(os.path.join(self.dir, f))
+            os.rmdir(self.dir)

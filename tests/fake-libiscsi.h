@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A libiscsi that plays: linked in place of the real one, with a target
+ * behind it that dies, hangs, answers in any order, and lies, on request.
+ *
+ * fake-libiscsi.c: the functions of libiscsi, as 1.19 behaves (and 1.20.3
+ *   where fake_set_eager says so), and the watch over their use.
+ * fake-target.c: portals, LUNs and disks, and what they answer.
+ *
+ * Each connection has a real socket pair, so that libev really polls.  A
+ * command goes out when iscsi_service () is called with POLLOUT, is executed
+ * by the target after a delay drawn from the portal's range (by a thread, in
+ * order of the time that is due, so in any order), and its callback comes
+ * from iscsi_service () with POLLIN.
+ *
+ * Misuse ends the process, with a line on stderr that begins with
+ * "fake-libiscsi: misuse:": a context used by two threads at a time, from
+ * inside a callback where libiscsi cannot bear it, or after it was destroyed;
+ * a command submitted after the context's death was told; a task that was
+ * changed, or submitted again, while a context still refers to it; a context
+ * left over at the end.
+ */
+#ifndef FAKE_LIBISCSI_H
+#define FAKE_LIBISCSI_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <iscsi/iscsi.h>
+#include <iscsi/scsi-lowlevel.h>
+
+#include "list.h"
+
+#define FAKE_TARGET "iqn.2026-11.test.fake:disk"
+
+struct fake_disk;
+struct fake_portal;
+
+/* ---- for tests: any thread ------------------------------------------------- */
+
+extern void fake_start (unsigned seed);
+/* Checks that no context is left; frees disks and portals. */
+extern void fake_end (void);
+
+/* Disks of equal ID have the same WWID and are otherwise independent. */
+extern struct fake_disk *fake_disk_new (unsigned id, uint64_t blocks,
+                                        uint32_t block_size);
+extern const char *fake_disk_wwid (const struct fake_disk *d);
+extern void fake_disk_read (struct fake_disk *d, uint64_t lba, void *buf,
+                            uint32_t blocks);
+extern void fake_disk_resize (struct fake_disk *d, uint64_t blocks);
+
+/* ADDRESS as it is given to iscsi_connect_async: "127.0.0.1:3260". */
+extern struct fake_portal *fake_portal_new (const char *address);
+/* D == NULL: no such LUN (any more). */
+extern void fake_map_lun (struct fake_portal *p, unsigned lun,
+                          struct fake_disk *d);
+
+enum fake_connect {
+  FAKE_CONNECT_OK,
+  FAKE_CONNECT_REFUSED,         /* told by SO_ERROR */
+  FAKE_CONNECT_AT_ONCE,         /* iscsi_connect_async returns -1 */
+  FAKE_CONNECT_FAILED,          /* told by the callback */
+  FAKE_CONNECT_LOST,            /* never told */
+};
+enum fake_login {
+  FAKE_LOGIN_OK,
+  FAKE_LOGIN_FAILS,             /* with TEXT */
+  FAKE_LOGIN_REDIRECT,          /* 0101h, to the address TEXT */
+  FAKE_LOGIN_LOST,              /* never told */
+};
+enum fake_logout {
+  FAKE_LOGOUT_OK,
+  FAKE_LOGOUT_CLOSES,           /* closes the connection before it answers */
+  FAKE_LOGOUT_LOST,
+};
+extern void fake_set_connect (struct fake_portal *p, enum fake_connect how);
+extern void fake_set_login (struct fake_portal *p, enum fake_login how,
+                            const char *text);
+extern void fake_set_logout (struct fake_portal *p, enum fake_logout how);
+/* Time from command to answer, in microseconds. */
+extern void fake_set_delay (struct fake_portal *p, unsigned min, unsigned max);
+/* Nothing is executed or answered, connections stay. */
+extern void fake_set_silent (struct fake_portal *p, bool silent);
+/* The socket is full: nothing is taken. */
+extern void fake_set_choked (struct fake_portal *p, bool choked);
+/* What TCP_INFO says of its connections. */
+extern void fake_set_tcp (struct fake_portal *p, unsigned unacked,
+                          unsigned retransmits);
+/* As 1.20.3 and later: a submit sends, and may call back before it returns. */
+extern void fake_set_eager (bool eager);
+/* Close all connections of P.  What was under way is executed or not, and
+ * its answer comes through or not, by lot. */
+extern void fake_kill (struct fake_portal *p);
+/* SendTargets of every portal: TARGET at these portals, "ip:port,tpgt" each,
+ * NULL at the end. */
+extern void fake_offer (const char *target, const char *const *portals);
+
+/* What P does to the next COUNT commands that match. */
+struct fake_fault {
+  int opcode;                   /* first byte of the CDB; -1 any */
+  int lun;                      /* -1 any */
+  unsigned count;
+  int status;                   /* SCSI_STATUS_* */
+  uint8_t key, asc, ascq;       /* with CHECK CONDITION */
+  uint32_t residual;            /* GOOD, but so many bytes are missing */
+  bool execute;                 /* executed, whatever is answered */
+  bool hang;                    /* never answered */
+  bool die;                     /* the connection is closed instead */
+};
+extern void fake_fault (struct fake_portal *p, struct fake_fault fault);
+/* The same by lot, so many of 1000 commands. */
+enum fake_trouble {
+  FAKE_BUSY, FAKE_TASK_SET_FULL, FAKE_ATTENTION, FAKE_ABORTED, FAKE_SHORT_READ,
+  FAKE_DIE, NR_FAKE_TROUBLES
+};
+extern void fake_set_chance (struct fake_portal *p, enum fake_trouble trouble,
+                             unsigned permille);
+
+extern unsigned fake_logins (struct fake_portal *p);
+/* Executed ones: reads, writes and flushes. */
+extern unsigned fake_executed (struct fake_portal *p);
+extern unsigned fake_troubles (enum fake_trouble trouble);
+extern unsigned fake_deaths (void);
+extern unsigned fake_eager_callbacks (void);
+/* Commands that a portal has got and not answered. */
+extern unsigned fake_waiting (struct fake_portal *p);
+
+/* ---- between the two files: fake_lock held ---------------------------------- */
+
+#define FAKE_MAX_LUNS 16
+#define FAKE_MAX_FAULTS 16
+
+enum fake_kind {
+  FAKE_CMD_SCSI, FAKE_CMD_NOP, FAKE_CMD_LOGIN, FAKE_CMD_LOGOUT,
+  FAKE_CMD_DISCOVERY,
+};
+
+struct fake_command {
+  struct list node;             /* in the context's out, target or answers */
+  enum fake_kind kind;
+  iscsi_command_cb cb;
+  void *opaque;
+  /* FAKE_CMD_SCSI */
+  struct scsi_task *task;       /* the caller's */
+  uint32_t itt;
+  uint8_t cdb[16];
+  unsigned lun;
+  uint8_t *data;                /* our copy of what goes out or comes in */
+  uint32_t len;
+  int status;
+  uint8_t key, asc, ascq;
+  uint32_t residual;
+  bool die;
+  double due;                   /* monotonic */
+};
+
+struct fake_portal {
+  struct list node;
+  char address[64];
+  struct fake_disk *luns[FAKE_MAX_LUNS];
+  enum fake_connect connect;
+  enum fake_login login;
+  enum fake_logout logout;
+  char login_text[200];
+  unsigned delay_min, delay_max;
+  bool silent, choked;
+  bool tcp_known;
+  unsigned tcp_unacked, tcp_retransmits;
+  struct fake_fault faults[FAKE_MAX_FAULTS];
+  unsigned chance[NR_FAKE_TROUBLES];
+  unsigned logins, executed;
+};
+
+extern pthread_mutex_t fake_lock;
+extern unsigned fake_random (void);
+extern double fake_now (void);
+/* Executes CMD, or does to it what a fault says: status, sense, data. */
+extern void fake_execute (struct fake_portal *p, struct fake_command *cmd,
+                          bool *attention);
+/* Only what it does to the disk: the nexus is gone. */
+extern void fake_execute_unseen (struct fake_portal *p,
+                                 struct fake_command *cmd);
+/* The one with a fault that says "hang". */
+extern bool fake_hangs (struct fake_portal *p, struct fake_command *cmd);
+extern struct fake_portal *fake_find_portal (const char *address);
+extern void fake_target_start (unsigned seed);
+extern void fake_target_end (void);
+
+#endif /* FAKE_LIBISCSI_H */

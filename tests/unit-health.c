@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The rules for silence, in virtual time. */
+#include <config.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "health.h"
+
+static const struct health_input quiet = {
+  .now = 1000, .last_rx = 1000,
+  .noop_out_interval = 5, .noop_out_timeout = 2, .fast_io_fail_tmo = 5,
+  .command_timeout = 60,
+};
+
+static void
+idle_session_is_asked (void **unused)
+{
+  struct health_input in = quiet;
+
+  (void) unused;
+  assert_int_equal (health_check (&in), HEALTH_OK);
+  in.last_rx = 995.01;
+  assert_int_equal (health_check (&in), HEALTH_OK);
+  in.last_rx = 995;
+  assert_int_equal (health_check (&in), HEALTH_PING);
+  in.noop_out_interval = 0;     /* off */
+  assert_int_equal (health_check (&in), HEALTH_OK);
+}
+
+static void
+busy_session_is_asked_sooner (void **unused)
+{
+  struct health_input in = quiet;
+
+  (void) unused;
+  in.last_rx = 900;
+  in.oldest_command = 999.6;
+  assert_int_equal (health_check (&in), HEALTH_OK);
+  in.oldest_command = 999.5;
+  assert_int_equal (health_check (&in), HEALTH_PING);
+  in.noop_out_interval = 0.2;
+  in.oldest_command = 999.75;
+  assert_int_equal (health_check (&in), HEALTH_PING);
+}
+
+static void
+dead_network (void **unused)
+{
+  struct health_input in = quiet;
+
+  (void) unused;
+  in.last_rx = in.oldest_command = 1000 - HEALTH_NET_DEAD - 0.01;
+  in.ping_sent = 999.9;
+  in.tcp_known = true;
+  in.tcp_unacked = 3;
+  in.tcp_retransmits = 2;
+  /* The only path: one lost second is not worth losing it ... */
+  assert_int_equal (health_check (&in), HEALTH_OK);
+  /* ... but with another one it is. */
+  in.alternative = true;
+  assert_int_equal (health_check (&in), HEALTH_DEAD_NETWORK);
+  in.tcp_retransmits = 1;
+  assert_int_equal (health_check (&in), HEALTH_OK);
+  in.tcp_retransmits = 2;
+  in.tcp_unacked = 0;
+  assert_int_equal (health_check (&in), HEALTH_OK);
+
+  in.tcp_unacked = 1;
+  in.alternative = false;
+  in.last_rx = in.oldest_command = 995;
+  assert_int_equal (health_check (&in), HEALTH_DEAD_NETWORK);
+  in.fast_io_fail_tmo = -1;     /* off */
+  assert_int_equal (health_check (&in), HEALTH_OK);
+  in.last_rx = in.oldest_command = 940;
+  assert_int_equal (health_check (&in), HEALTH_DEAD_COMMAND);
+}
+
+static void
+silent_alone_or_with_all (void **unused)
+{
+  struct health_input in = quiet;
+
+  (void) unused;
+  in.oldest_command = 997;
+  in.last_rx = 997;
+  in.ping_sent = 998;
+  in.tcp_known = true;          /* acknowledges all */
+  in.alternative = true;
+  in.others_last_rx = 997.5;    /* silent since before the question too */
+  assert_int_equal (health_check (&in), HEALTH_OK);
+  in.others_last_rx = 999;
+  assert_int_equal (health_check (&in), HEALTH_DEAD_SILENT);
+  in.alternative = false;       /* the answers are for other LUNs */
+  assert_int_equal (health_check (&in), HEALTH_OK);
+  in.alternative = true;
+  in.ping_sent = 998.1;         /* not yet */
+  assert_int_equal (health_check (&in), HEALTH_OK);
+}
+
+static void
+busy_target_keeps_its_paths (void **unused)
+{
+  /* 20 s of nothing on any path, all acknowledged. */
+  (void) unused;
+  for (double t = 0.6; t < 20; t += 0.1) {
+    struct health_input in = quiet;
+
+    in.last_rx = in.oldest_command = in.now - t;
+    in.ping_sent = in.now - t + 0.5;
+    in.tcp_known = true;
+    in.alternative = true;
+    in.others_last_rx = in.now - t;
+    assert_int_equal (health_check (&in), HEALTH_OK);
+  }
+}
+
+static void
+slow_command_on_live_session (void **unused)
+{
+  struct health_input in = quiet;
+
+  (void) unused;
+  in.oldest_command = 970;      /* 30 s, but NOPs are answered */
+  in.last_rx = 999.9;
+  in.alternative = true;
+  in.others_last_rx = 1000;
+  assert_int_equal (health_check (&in), HEALTH_OK);
+  in.oldest_command = 940;
+  assert_int_equal (health_check (&in), HEALTH_DEAD_COMMAND);
+  in.command_timeout = 0;       /* off */
+  assert_int_equal (health_check (&in), HEALTH_OK);
+}
+
+static void
+backoff (void **unused)
+{
+  double last = 0;
+
+  (void) unused;
+  for (unsigned i = 0; i < 40; ++i) {
+    const double lo = backoff_delay (i, false, 5, 0);
+    const double hi = backoff_delay (i, false, 5, 0.999);
+
+    assert_true (lo > 0 && lo < hi && hi <= 2.5);
+    assert_true (hi >= last);
+    last = hi;
+    assert_true (backoff_delay (i, true, 5, 0.999) <= 1.5);
+  }
+  assert_true (last > 2.4);
+  /* At once, more or less, after the first loss. */
+  assert_true (backoff_delay (0, true, 5, 0.999) <= 0.1);
+  /* A short polling interval is respected. */
+  assert_true (backoff_delay (9, false, 0.5, 0.999) <= 0.25);
+}
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test (idle_session_is_asked),
+    cmocka_unit_test (busy_session_is_asked_sooner),
+    cmocka_unit_test (dead_network),
+    cmocka_unit_test (silent_alone_or_with_all),
+    cmocka_unit_test (busy_target_keeps_its_paths),
+    cmocka_unit_test (slow_command_on_live_session),
+    cmocka_unit_test (backoff),
+  };
+
+  return cmocka_run_group_tests (tests, NULL, NULL);
+}
