@@ -157,10 +157,13 @@ static void
 service (struct session *s, int revents)
 {
   s->in_service = true;
-  if (iscsi_service (s->ctx, revents) != 0 && !s->dying)
-    session_kill (s, FAIL_LOST, "%s",
-                  iscsi_get_error (s->ctx)[0] ? iscsi_get_error (s->ctx)
-                  : "connection closed by the target");
+  if (iscsi_service (s->ctx, revents) != 0 && !s->dying) {
+    const char *why = iscsi_get_error (s->ctx);
+
+    /* That it will not reconnect is what we asked for. */
+    session_kill (s, FAIL_LOST, "%s", why[0] && !strstr (why, "econnect")
+                  ? why : "connection closed by the target");
+  }
   s->in_service = false;
 }
 

@@ -515,7 +515,7 @@ io_cb (EV_P_ ev_io *w, int revents)
     getsockopt (w->fd, SOL_SOCKET, SO_ERROR, &err, &len);
     if (err != 0) {
       session_kill (s, err == ECONNREFUSED ? FAIL_REFUSED : FAIL_UNREACHABLE,
-                    "cannot connect: %s", strerror (err));
+                    "cannot connect: %s", strerrordesc_np (err));
       return;
     }
   }
