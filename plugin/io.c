@@ -69,11 +69,15 @@ mpiscsi_block_size (void *handle, uint32_t *minimum, uint32_t *preferred,
                     uint32_t *maximum)
 {
   const struct lu_facts *f = &((struct handle *) handle)->facts;
-  uint32_t best = f->physical_block_size > 4096 ? f->physical_block_size
-                                                : 4096;
+  /* NBD wants a power of 2 for it, and at most the maximum. */
+  uint32_t best = f->physical_block_size > 4096 &&
+    f->physical_block_size <= MAXIMUM_BLOCK_SIZE ? f->physical_block_size
+                                                 : 4096;
   const uint64_t granularity =
     (uint64_t) f->optimal_granularity * f->block_size;
 
+  if (best < f->block_size)
+    best = f->block_size;
   if (granularity > best && granularity <= 1024 * 1024 &&
       (granularity & (granularity - 1)) == 0)
     best = granularity;
@@ -227,7 +231,9 @@ mpiscsi_extents (void *handle, uint32_t count, uint64_t offset,
   uint64_t lba = offset / bs;
   const uint64_t end = (offset + count + bs - 1) / bs;
 
-  while (lba < end) {
+  /* A shorter answer is allowed, and on a LUN in many pieces a whole one
+   * would keep the client waiting. */
+  for (int commands = 0; lba < end && commands < 32; ++commands) {
     struct lba_status status[64];
     const int n = map_lba_status (h->map, lba, end - lba, status, 64);
 
@@ -237,7 +243,8 @@ mpiscsi_extents (void *handle, uint32_t count, uint64_t offset,
       /* Unknown is "data". */
       return nbdkit_add_extent (extents, lba * bs, (end - lba) * bs, 0);
     }
-    for (int i = 0; i < n; ++i) {
+    /* Only the last extent may go on behind what was asked for. */
+    for (int i = 0; i < n && lba < end; ++i) {
       uint32_t type = 0;
 
       if (status[i].provisioning == 1)

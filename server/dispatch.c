@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "engine.h"
+#include "fence.h"
 
 /* A command whose path dies each time is what kills it. */
 #define MAX_FAILOVERS 100
@@ -26,6 +27,12 @@ map_fail_all (struct map *m, int error)
 {
   while (!list_empty (&m->queue)) {
     struct command *cmd = list_entry (m->queue.next, struct command, node);
+
+    list_del (&cmd->node);
+    request_part_done (m->engine, cmd, error);
+  }
+  while (!list_empty (&m->parked)) {
+    struct command *cmd = list_entry (m->parked.next, struct command, node);
 
     list_del (&cmd->node);
     request_part_done (m->engine, cmd, error);
@@ -54,10 +61,21 @@ no_path (struct map *m)
 void
 map_dispatch (struct map *m)
 {
+  if (m->frozen && !m->engine->shutdown)
+    return;
   while (!list_empty (&m->queue)) {
     struct command *cmd = list_entry (m->queue.next, struct command, node);
-    struct path *p = map_select_path (m, cmd->bytes);
+    struct path *p;
 
+    if (fence_blocks (m, cmd)) {
+      list_del (&cmd->node);
+      list_add_tail (&m->parked, &cmd->node);
+      m->fence_stats.parked++;
+      m->engine->need_fence = true;
+      engine_kick (m->engine);
+      continue;
+    }
+    p = map_select_path (m, cmd->bytes);
     if (p == NULL) {
       if (m->nr_active == 0)
         no_path (m);
@@ -127,8 +145,16 @@ failover (struct map *m, struct command *cmd)
 void
 command_lost (struct command *cmd)
 {
+  struct map *m = cmd->req->map;
+
   cmd->path->stats.errors++;
-  failover (cmd->req->map, cmd);
+  if (!fence_lost (cmd)) {
+    log_error ("%s: out of memory: cannot note a write that is in doubt",
+               m->name);
+    request_part_done (m->engine, cmd, EIO);
+    return;
+  }
+  failover (m, cmd);
 }
 
 static void

@@ -10,8 +10,8 @@
 #include <sys/random.h>
 #include <time.h>
 
-#include "control.h"
 #include "engine.h"
+#include "fence.h"
 
 /* How often sessions and queues are looked at, with and without work. */
 #define TICK_BUSY 0.1
@@ -201,6 +201,14 @@ prepare_cb (EV_P_ ev_prepare *w, int revents)
   (void) revents;
   engine_settle (e);
   reap (e);
+  if (e->need_fence) {
+    struct list *l, *next;
+
+    e->need_fence = false;
+    list_for_each (l, next, &e->maps)
+      fence_check (list_entry (l, struct map, node), engine_now ());
+    engine_settle (e);
+  }
   if (e->need_watchers)
     update_watchers (e);
 }
@@ -231,7 +239,9 @@ tick_cb (EV_P_ ev_timer *w, int revents)
     struct session *s = list_entry (l, struct session, node);
 
     session_check_health (s, now);
-    if (s->want_probe && s->state == SESSION_UP && !s->dying) {
+    /* While one runs, what changed may lie behind it: then once more. */
+    if (s->want_probe && s->probe == NULL && s->state == SESSION_UP &&
+        !s->dying) {
       s->want_probe = false;
       probe_start (s);
     }
@@ -251,9 +261,12 @@ tick_cb (EV_P_ ev_timer *w, int revents)
 
     map_wake_delayed (m, now);
     map_check (m, now);
-    if (!list_empty (&m->queue) || !list_empty (&m->delayed))
+    fence_check (m, now);
+    if (!list_empty (&m->queue) || !list_empty (&m->delayed) ||
+        !list_empty (&m->fences))
       busy = true;
-    if (!list_empty (&m->queue) && m->nr_active == 0)
+    if ((!list_empty (&m->queue) && m->nr_active == 0) ||
+        !list_empty (&m->parked))
       stuck = true;
     list_for_each (pl, pnext, &m->paths)
       path_check (list_entry (pl, struct path, map_node), now);
@@ -651,6 +664,7 @@ log_out (struct engine *e, double timeout)
 
   ev_set_loop_release_cb (e->loop, NULL, NULL);
   engine_lock (e);
+  reap (e);                     /* the dead cannot log out */
   list_for_each (l, next, &e->sessions)
     session_event (list_entry (l, struct session, node), SESSION_EV_STOP);
   ev_timer_init (&timer, give_up_cb, timeout, 0.);
@@ -659,7 +673,20 @@ log_out (struct engine *e, double timeout)
   while (!over && !all_closed (e))
     ev_run (e->loop, EVRUN_ONCE);
   ev_timer_stop (e->loop, &timer);
+  /* What waited for its next try has nowhere to go: engine_settle fails it. */
+  list_for_each (l, next, &e->maps)
+    map_wake_delayed (list_entry (l, struct map, node), engine_now ());
   engine_unlock (e);
+}
+
+static void
+stop_observer (struct engine *e)
+{
+  const struct observer *observer = e->observer;
+
+  e->observer = NULL;
+  if (observer)
+    observer->stop (e);
 }
 
 void
@@ -675,7 +702,7 @@ engine_shutdown (struct engine *e, double timeout)
     e->threaded = false;
     e->loop_is_ours = true;
   }
-  control_stop (e);
+  stop_observer (e);
   log_out (e, timeout);
 }
 
@@ -685,7 +712,7 @@ engine_free (struct engine *e)
   if (e == NULL)
     return;
   assert (!e->threaded);
-  control_stop (e);
+  stop_observer (e);
   engine_lock (e);
   while (!list_empty (&e->sessions))
     session_free (list_entry (e->sessions.next, struct session, node));

@@ -82,6 +82,7 @@
 #include <iscsi/scsi-lowlevel.h>
 
 #include "health.h"
+#include "indoubt.h"
 #include "latency.h"
 #include "list.h"
 #include "scsi.h"
@@ -135,6 +136,8 @@ struct command {
   uint64_t lba;                 /* what it touches; blocks 0: nothing */
   uint32_t blocks;
   bool modifies;                /* write, unmap, write same */
+  uint64_t origin;              /* in-doubt: number of this write; 0 none yet */
+  bool aborted;                 /* by our own LOGICAL UNIT RESET: not in doubt */
   bool may_be_short;            /* an answer shorter than bytes is good */
   bool optional;                /* not every target has it: no error in the log */
   uint8_t parameters[24];       /* UNMAP's list with one range */
@@ -201,7 +204,7 @@ extern void command_prepare (struct command *cmd, int cdb_len,
 
 /* ---- sessions --------------------------------------------------------------- */
 
-enum session_kind { SESSION_NORMAL, SESSION_DISCOVERY };
+enum session_kind { SESSION_NORMAL, SESSION_DISCOVERY, SESSION_FENCE };
 /* Why the last attempt failed; worst news for the person at the terminal. */
 enum session_failure {
   FAIL_NONE, FAIL_RESOLVE, FAIL_REFUSED, FAIL_UNREACHABLE, FAIL_TIMEOUT,
@@ -235,6 +238,14 @@ struct session {
   char why[400];                /* text of the last failure */
   unsigned attempt;             /* since the last success */
   bool settled;                 /* was up, or failed, at least once */
+  /* This login goes through the security stage, or cannot: see fence.c. */
+  bool secured;
+  bool fence_plain;             /* not with made-up credentials again */
+  /* SESSION_FENCE: what it was made for. */
+  struct map *fence_map;
+  unsigned fence_lun;
+  bool fence_reset;             /* to reset the LUN; else to log in */
+  bool fence_sent, fence_done;
   bool ever_up;
   bool forget;                  /* free it when it is closed */
   unsigned redirects;
@@ -252,6 +263,8 @@ struct session {
   bool want_probe;              /* the target said that something changed */
   double last_rx;
   double ping_sent;
+  double unacked_since;         /* health.h; by bytes_acked of the last look */
+  uint64_t bytes_acked;
   struct list paths;            /* struct path, session_node */
   struct probe *probe;          /* running, NULL if none */
   struct session_stats stats;
@@ -317,6 +330,7 @@ struct path {
   struct session_stats stats;
   struct latency latency;       /* of commands that succeeded */
   uint64_t path_faults;
+  bool reset_expected;          /* our own reset: its UNIT ATTENTION is no news */
 };
 
 struct path_group {
@@ -342,6 +356,17 @@ struct map {
   bool in_recovery;             /* queueing without a path, for a limited time */
   struct list queue;            /* commands without a path or without room */
   struct list delayed;
+  /* In-doubt write fencing: fence.h. */
+  struct indoubt indoubt;
+  struct list parked;           /* writes that wait for a fence */
+  struct list fences;
+  struct session *fencer;       /* NULL: none at work */
+  bool frozen;                  /* a reset is about to be sent: send nothing */
+  bool fence_plain;
+  double frozen_since, fence_retry_at;
+  struct {
+    uint64_t in_doubt, parked, reinstated, resets, expired;
+  } fence_stats;
   /* No path: when queueing ends.  0: not in that state; < 0: never. */
   double no_path_until;
   bool queueing_disabled;       /* by the administrator */
@@ -396,6 +421,17 @@ extern void command_lost (struct command *cmd);
 
 /* ---- the engine -------------------------------------------------------------- */
 
+/* Who wants to know of changes.  Called by any thread with the lock held,
+ * also from inside libiscsi: may only take notes. */
+struct observer {
+  void (*path_changed) (const struct path *p, enum path_state from,
+                        const char *why);       /* why may be NULL */
+  void (*session_changed) (const struct session *s, enum session_state from);
+  void (*map_changed) (const struct map *m, const char *what);
+  /* The loop is about to go: once, without the lock, no service thread. */
+  void (*stop) (struct engine *e);
+};
+
 struct engine {
   const struct settings *settings;
   char initiator_name[ISCSI_NAME_SIZE];
@@ -427,6 +463,8 @@ struct engine {
   struct list flush;            /* sessions with something to write */
   struct list told;             /* internal commands that have an answer */
   uint64_t failovers;           /* commands sent again on another path */
+  bool need_fence;              /* fence_check for all maps, soon */
+  uint64_t last_origin;
   bool need_reap, need_watchers;
   bool in_settle;
   bool loop_is_ours;            /* the holder of the lock is the service thread
@@ -441,6 +479,7 @@ struct engine {
                  const struct portal *portal, const char *target);
   void *found_opaque;
 
+  const struct observer *observer;      /* NULL: nobody */
   struct control *control;      /* control.c; NULL: no socket */
   /* Service thread, lock held: read the configuration again.  0, or -1 with
    * one line in err.  NULL: there is none. */

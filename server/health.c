@@ -4,9 +4,6 @@
 
 #include "health.h"
 
-/* Retransmissions (200 ms, 400 ms ... on a LAN) before we believe it. */
-#define MIN_RETRANSMITS 2
-
 enum health_verdict
 health_check (const struct health_input *in)
 {
@@ -26,12 +23,12 @@ health_check (const struct health_input *in)
     ? in->oldest_command : in->ping_sent;
   silence = in->now - (asked > in->last_rx ? asked : in->last_rx);
 
-  if (in->tcp_known && in->tcp_unacked > 0 &&
-      in->tcp_retransmits >= MIN_RETRANSMITS) {
+  if (in->unacked_since > 0) {
     const double patience =
       in->alternative ? HEALTH_NET_DEAD : in->fast_io_fail_tmo;
 
-    if (patience >= 0 && silence >= patience)
+    if (patience >= 0 && silence >= patience &&
+        in->now - in->unacked_since >= patience)
       return HEALTH_DEAD_NETWORK;
   }
 

@@ -3,8 +3,10 @@
  *
  * Pure: time is an argument, in seconds.  The rules (issue: path health):
  *
- * - Dead network: what we sent is not acknowledged by TCP and has been sent
- *   again.  With another way to the LUN the session is given up after
+ * - Dead network: what we sent is not even acknowledged by TCP, which a live
+ *   peer does within 200 ms, however busy its target is.  (Retransmissions
+ *   are no measure: the kernel does not count those that a local firewall
+ *   drops.)  With another way to the LUN the session is given up after
  *   HEALTH_NET_DEAD, else after fast_io_fail_tmo: one lost second must not
  *   cost the last path.
  * - Silence: TCP acknowledges but nothing is answered.  Ask with a NOP-Out.
@@ -31,9 +33,9 @@ struct health_input {
   double last_rx;               /* when bytes last came in on the session */
   double oldest_command;        /* submit time of the oldest one; 0 none */
   double ping_sent;             /* NOP-Out under way since; 0 none */
-  bool tcp_known;               /* TCP_INFO could be read */
-  unsigned tcp_unacked;         /* segments sent and not acknowledged */
-  unsigned tcp_retransmits;     /* of the oldest one, consecutive */
+  /* Since when TCP has not acknowledged a byte of what is under way; 0:
+   * nothing is, or the last look found progress. */
+  double unacked_since;
   bool alternative;             /* another usable path for each LUN here */
   double others_last_rx;        /* latest answer on any alternative; 0 none */
   /* Options. */

@@ -4,32 +4,10 @@
 
 #include "latency.h"
 
-static unsigned
-bucket_of (uint64_t us)
-{
-  unsigned log2, i;
-
-  if (us < 4)
-    return us;
-  log2 = 63 - __builtin_clzll (us);
-  i = log2 * 4 - 4 + ((us >> (log2 - 2)) & 3);
-  return i < LATENCY_BUCKETS ? i : LATENCY_BUCKETS - 1;
-}
-
 static uint64_t
 bucket_start (unsigned i)
 {
   return i < 4 ? i : (uint64_t) (4 + i % 4) << (i / 4 - 1);
-}
-
-void
-latency_add (struct latency *l, double seconds)
-{
-  const uint64_t us = seconds > 0 ? (uint64_t) (seconds * 1e6) : 0;
-
-  l->count++;
-  l->total_us += us;
-  l->buckets[bucket_of (us)]++;
 }
 
 double

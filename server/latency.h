@@ -15,7 +15,28 @@ struct latency {
   uint64_t buckets[LATENCY_BUCKETS];
 };
 
-extern void latency_add (struct latency *l, double seconds);
+static inline unsigned
+latency_bucket (uint64_t us)
+{
+  unsigned log2, i;
+
+  if (us < 4)
+    return us;
+  log2 = 63 - __builtin_clzll (us);
+  i = log2 * 4 - 4 + ((us >> (log2 - 2)) & 3);
+  return i < LATENCY_BUCKETS ? i : LATENCY_BUCKETS - 1;
+}
+
+static inline void
+latency_add (struct latency *l, double seconds)
+{
+  const uint64_t us = seconds > 0 ? (uint64_t) (seconds * 1e6) : 0;
+
+  l->count++;
+  l->total_us += us;
+  l->buckets[latency_bucket (us)]++;
+}
+
 /* Seconds; 0 when nothing was added yet. */
 extern double latency_mean (const struct latency *l);
 /* Seconds within which the fraction Q (0 < Q <= 1) was answered. */

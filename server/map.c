@@ -4,12 +4,14 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bindings.h"
 #include "conf.h"
 #include "engine.h"
+#include "fence.h"
 
 /* One command is at most this large; a larger request is split, and its
  * parts take several paths at once. */
@@ -69,6 +71,9 @@ map_new (struct engine *e, const struct lu_facts *facts, const char *target)
   list_init (&m->paths);
   list_init (&m->queue);
   list_init (&m->delayed);
+  list_init (&m->parked);
+  list_init (&m->fences);
+  indoubt_init (&m->indoubt);
   list_init (&m->dispatch_node);
   m->transfer_limit = TRANSFER_LIMIT;
   if (facts->max_transfer > 0 &&
@@ -82,12 +87,29 @@ void
 map_free (struct map *m)
 {
   map_fail_all (m, ESHUTDOWN);
+  fence_forget (m);
   list_del (&m->dispatch_node);
   list_del (&m->node);
   free (m->groups);
   free (m->name);
   map_settings_free (&m->settings);
   free (m);
+}
+
+static void
+__attribute__ ((format (printf, 2, 3)))
+note_change (const struct map *m, const char *fs, ...)
+{
+  const struct observer *observer = m->engine->observer;
+  char what[200];
+  va_list args;
+
+  if (observer == NULL)
+    return;
+  va_start (args, fs);
+  vsnprintf (what, sizeof what, fs, args);
+  va_end (args);
+  observer->map_changed (m, what);
 }
 
 /* ---- groups ------------------------------------------------------------------------ */
@@ -120,7 +142,7 @@ compare_groups (const void *a, const void *b)
 void
 map_regroup (struct map *m)
 {
-  struct path_group *groups = calloc (m->nr_paths, sizeof *groups);
+  struct path_group *groups = calloc (m->nr_paths + 1, sizeof *groups);
   struct list *l, *next, *k;
   unsigned n = 0, i;
 
@@ -167,6 +189,7 @@ map_regroup (struct map *m)
   free (m->groups);
   m->groups = groups;
   m->nr_groups = n;
+  m->loads++;
   m->current = NULL;
   map_choose_group (m, true);
 }
@@ -177,6 +200,17 @@ map_add_path (struct map *m, struct path *p)
   p->map = m;
   list_add_tail (&m->paths, &p->map_node);
   m->nr_paths++;
+  map_regroup (m);
+}
+
+void
+map_remove_path (struct map *m, struct path *p)
+{
+  list_del (&p->map_node);
+  selector_fail_path (&p->group->selector, &p->sel);
+  m->nr_paths--;
+  if (path_is_usable (p->state))
+    m->nr_active--;
   map_regroup (m);
 }
 
@@ -197,8 +231,11 @@ map_choose_group (struct map *m, bool failback)
       break;
     }
   m->failback_at = 0;
-  if (old != NULL && m->current != NULL && old != m->current)
+  if (old != NULL && m->current != NULL && old != m->current) {
     log_info ("%s: switch to path group #%u", m->name, m->current->index);
+    m->group_switches++;
+    note_change (m, "switch to path group #%u", m->current->index);
+  }
 }
 
 struct path *
@@ -212,27 +249,67 @@ map_select_path (struct map *m, uint32_t bytes)
   return sp ? container_of (sp, struct path, sel) : NULL;
 }
 
-void
-map_path_failed (struct map *m, struct path *p)
+/* No path is left: what becomes of the I/O? */
+static void
+start_queueing (struct map *m)
 {
   const int retry = m->settings.no_path_retry;
 
+  if (retry == NO_PATH_RETRY_FAIL || m->queueing_disabled) {
+    m->no_path_until = 0;
+    return;
+  }
+  m->queueing_since = engine_now ();
+  if (retry == NO_PATH_RETRY_QUEUE) {
+    m->no_path_until = -1;
+    note_change (m, "queueing without a path");
+    return;
+  }
+  m->no_path_until = m->queueing_since +
+    retry * m->engine->settings->polling_interval;
+  m->in_recovery = true;
+  log_info ("%s: Entering recovery mode: max_retries=%d", m->name, retry);
+  note_change (m, "Entering recovery mode: max_retries=%d", retry);
+}
+
+static void
+stop_queueing (struct map *m)
+{
+  if (m->queueing_since > 0)
+    m->queue_seconds += engine_now () - m->queueing_since;
+  m->queueing_since = 0;
+  m->no_path_until = 0;
+  m->in_recovery = false;
+}
+
+void
+map_set_queueing (struct map *m, bool enabled)
+{
+  if (m->queueing_disabled == !enabled)
+    return;
+  m->queueing_disabled = !enabled;
+  log_info ("%s: %s queueing (by the administrator)", m->name,
+            enabled ? "Restore" : "Disable");
+  note_change (m, "%s queueing", enabled ? "Restore" : "Disable");
+  if (m->nr_active > 0)
+    return;
+  if (enabled)
+    start_queueing (m);
+  else
+    stop_queueing (m);
+  schedule_dispatch (m);
+}
+
+void
+map_path_failed (struct map *m, struct path *p)
+{
   selector_fail_path (&p->group->selector, &p->sel);
   m->nr_active--;
   map_choose_group (m, false);
   if (m->nr_active > 0)
     return;
 
-  if (retry == NO_PATH_RETRY_FAIL || m->queueing_disabled)
-    m->no_path_until = 0;
-  else if (retry == NO_PATH_RETRY_QUEUE)
-    m->no_path_until = -1;
-  else {
-    m->no_path_until = engine_now () +
-      retry * m->engine->settings->polling_interval;
-    m->in_recovery = true;
-    log_info ("%s: Entering recovery mode: max_retries=%d", m->name, retry);
-  }
+  start_queueing (m);
   schedule_dispatch (m);
 }
 
@@ -242,10 +319,10 @@ map_path_reinstated (struct map *m, struct path *p)
   selector_reinstate_path (&p->group->selector, &p->sel);
   m->nr_active++;
   if (m->in_recovery) {
-    m->in_recovery = false;
     log_info ("%s: Recovered to normal mode", m->name);
+    note_change (m, "Recovered to normal mode");
   }
-  m->no_path_until = 0;
+  stop_queueing (m);
   if (m->current == NULL || m->settings.failback == FAILBACK_IMMEDIATE)
     map_choose_group (m, true);
   else if (p->group->prio > m->current->prio && m->settings.failback > 0 &&
@@ -260,9 +337,10 @@ map_check (struct map *m, double now)
   if (m->failback_at > 0 && now >= m->failback_at)
     map_choose_group (m, true);
   if (m->nr_active == 0 && m->no_path_until > 0 && now >= m->no_path_until) {
-    m->no_path_until = 0;
-    m->in_recovery = false;
+    stop_queueing (m);
+    m->queue_timeouts++;
     log_warning ("%s: Disable queueing", m->name);
+    note_change (m, "Disable queueing");
     schedule_dispatch (m);
   }
 }

@@ -73,6 +73,15 @@ static const struct choice prios[] = {
   { NULL, 0, NULL },
 };
 
+static const struct choice fences[] = {
+  { "auto", FENCING_AUTO, NULL },
+  { "reinstate", FENCING_REINSTATE, NULL },
+  { "lun-reset", FENCING_LUN_RESET, NULL },
+  { "hold", FENCING_HOLD, NULL },
+  { "off", FENCING_OFF, NULL },
+  { NULL, 0, NULL },
+};
+
 static const struct choice weights[] = {
   { "uniform", false, NULL },
   { "priorities", true, NULL },
@@ -122,6 +131,12 @@ const struct option options[] = {
     P | IN_ISCSI, NULL, "5", "seconds for connecting and logging in" },
   { "command_timeout", OPTION_SECONDS, 0.1, DAY, S (command_timeout),
     P | IN_ISCSI, NULL, "60", "seconds after which a SCSI command is given up" },
+  { "fence", OPTION_CHOICE, 0, 0, S (fence), P | IN_ISCSI, fences, "auto",
+    "how unanswered writes of a lost session are kept from coming late: auto "
+    "(reinstate, then lun-reset), reinstate, lun-reset, hold or off" },
+  { "fence_timeout", OPTION_SECONDS, 0.1, DAY, S (fence_timeout),
+    P | IN_ISCSI, NULL, "30",
+    "seconds after which overlapping writes no longer wait for that" },
   { "replacement_timeout", OPTION_TMO, -1, 30 * DAY, S (replacement_timeout),
     P | IN_ISCSI, NULL, "(fast_io_fail_tmo)",
     "open-iscsi's name for fast_io_fail_tmo, which wins when both are given" },

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "conf.h"
-#include "control.h"
 #include "engine.h"
 
 struct path *
@@ -127,8 +126,8 @@ path_event (struct path *p, enum path_event ev, const char *why)
     engine_kick (m->engine);
     break;
   }
-  if (t.next != from)
-    control_note_path (p, from, why);
+  if (t.next != from && m->engine->observer)
+    m->engine->observer->path_changed (p, from, why);
 }
 
 /* ---- identity -------------------------------------------------------------------- */
@@ -156,6 +155,17 @@ same_disk (struct map *m, struct session *s, unsigned lun,
   const struct path *p =
     list_entry (m->paths.next, struct path, map_node);
 
+  /* All its paths were deleted: what comes now has to be the same disk. */
+  if (list_empty (&m->paths)) {
+    if (m->facts.blocks == facts->blocks &&
+        m->facts.block_size == facts->block_size)
+      return true;
+    engine_complain (s->engine, true, "%s: %s LUN %u has %" PRIu64 " blocks of "
+                     "%u bytes, this map had %" PRIu64 " of %u: not used",
+                     m->name, s->name, lun, facts->blocks, facts->block_size,
+                     m->facts.blocks, m->facts.block_size);
+    return false;
+  }
   if (m->facts.blocks != facts->blocks ||
       m->facts.block_size != facts->block_size) {
     engine_complain (s->engine, true, "two different disks have the WWID %s: "

@@ -12,6 +12,9 @@
  * other commands wait; with it only its allocation map changes. */
 #define WRITE_SAME_LIMIT (4 * 1024 * 1024)
 #define WRITE_SAME_UNMAP_LIMIT (256 * 1024 * 1024)
+/* Commands of one request at a time: a LUN may allow but a few blocks in each,
+ * and the client 4 GiB. */
+#define MAX_PIECES 256
 
 static bool
 lu_has_unmap (const struct lu_facts *lu)
@@ -59,7 +62,7 @@ count_pieces (const struct lu_facts *lu, uint64_t lba, uint64_t left,
 {
   unsigned n = 0;
 
-  while (left > 0) {
+  while (left > 0 && n < MAX_PIECES) {
     const uint32_t piece = next_piece (lu, lba, left, limit);
 
     lba += piece;
@@ -77,80 +80,103 @@ misaligned (const struct map *map, uint32_t count, uint64_t offset)
   return count % bs != 0 || offset % bs != 0;
 }
 
-/* WRITE SAME(16) of one block of zeroes. */
+/* The next at most MAX_PIECES commands of WRITE SAME(16) of one block of
+ * zeroes; *lba and *left go on behind them. */
+static int
+write_same_some (struct map *map, const struct lu_facts *lu, uint64_t *lba,
+                 uint64_t *left, uint64_t limit, bool unmap)
+{
+  /* Larger blocks are not served, see write_same. */
+  static uint8_t zeroes[65536];
+  struct request req;
+  unsigned i;
+
+  if (request_init (&req, map, OP_WRITE_SAME,
+                    count_pieces (lu, *lba, *left, limit)) == -1)
+    return -1;
+  for (i = 0; i < req.nr_parts; ++i) {
+    struct command *cmd = &req.parts[i];
+
+    cmd->lba = *lba;
+    cmd->blocks = next_piece (lu, *lba, *left, limit);
+    cmd->modifies = true;
+    cmd->optional = true;
+    cmd->may_be_short = true;   /* tgt says so of parameters, too */
+    command_prepare (cmd, cdb_write_same16 (cmd->cdb, *lba, cmd->blocks,
+                                            unmap, false),
+                     SCSI_XFER_WRITE, zeroes, lu->block_size);
+    *lba += cmd->blocks;
+    *left -= cmd->blocks;
+  }
+  return request_finish (&req);
+}
+
 static int
 write_same (struct map *map, const struct lu_facts *lu, uint64_t lba,
             uint64_t left, bool unmap)
 {
-  /* SBC-3 4.x: blocks are at most 64 KiB here, see lu_unusable. */
-  static uint8_t zeroes[65536];
   uint64_t limit = (unmap ? WRITE_SAME_UNMAP_LIMIT : WRITE_SAME_LIMIT) /
     lu->block_size;
-  struct request req;
-  unsigned i;
 
-  if (map->no_write_same || lu->block_size > sizeof zeroes) {
+  if (map->no_write_same || lu->block_size > 65536) {
     errno = ENOTSUP;
     return -1;
   }
   if (lu->max_write_same > 0 && lu->max_write_same < limit)
     limit = lu->max_write_same;
-  if (request_init (&req, map, OP_WRITE_SAME,
-                    count_pieces (lu, lba, left, limit)) == -1)
-    return -1;
-  for (i = 0; i < req.nr_parts; ++i) {
-    struct command *cmd = &req.parts[i];
-
-    cmd->lba = lba;
-    cmd->blocks = next_piece (lu, lba, left, limit);
-    cmd->modifies = true;
-    cmd->optional = true;
-    cmd->may_be_short = true;   /* tgt says so of parameters, too */
-    command_prepare (cmd, cdb_write_same16 (cmd->cdb, lba, cmd->blocks, unmap,
-                                            false),
-                     SCSI_XFER_WRITE, zeroes, lu->block_size);
-    lba += cmd->blocks;
-    left -= cmd->blocks;
-  }
-  if (request_finish (&req) == 0)
-    return 0;
-  if (errno == ENOTSUP) {
-    if (!unmap)
-      map->no_write_same = true;
-  }
-  else if (errno == EINVAL)     /* a field it does not know: as good as */
-    errno = ENOTSUP;
-  return -1;
+  while (left > 0)
+    if (write_same_some (map, lu, &lba, &left, limit, unmap) == -1) {
+      if (errno == ENOTSUP) {
+        if (!unmap)
+          map->no_write_same = true;
+      }
+      else if (errno == EINVAL) /* a field it does not know: as good as */
+        errno = ENOTSUP;
+      return -1;
+    }
+  return 0;
 }
 
+/* The same for UNMAP.  One descriptor in each is enough: a request is one
+ * range, and the limit is the sum over all descriptors (SBC-3 6.6.4). */
 static int
-unmap (struct map *map, const struct lu_facts *lu, uint64_t lba,
-       uint64_t left)
+unmap_some (struct map *map, const struct lu_facts *lu, uint64_t *lba,
+            uint64_t *left)
 {
   const uint64_t limit = lu->max_unmap_lba;
   struct request req;
   unsigned i;
 
   if (request_init (&req, map, OP_UNMAP,
-                    count_pieces (lu, lba, left, limit)) == -1)
+                    count_pieces (lu, *lba, *left, limit)) == -1)
     return -1;
   for (i = 0; i < req.nr_parts; ++i) {
     struct command *cmd = &req.parts[i];
     struct lba_range range;
     size_t len;
 
-    cmd->lba = range.lba = lba;
-    cmd->blocks = range.blocks = next_piece (lu, lba, left, limit);
+    cmd->lba = range.lba = *lba;
+    cmd->blocks = range.blocks = next_piece (lu, *lba, *left, limit);
     cmd->modifies = true;
     cmd->optional = true;
     cmd->may_be_short = true;   /* tgt says so of parameters, too */
     len = unmap_parameters (cmd->parameters, &range, 1);
     command_prepare (cmd, cdb_unmap (cmd->cdb, len), SCSI_XFER_WRITE,
                      cmd->parameters, len);
-    lba += cmd->blocks;
-    left -= cmd->blocks;
+    *lba += cmd->blocks;
+    *left -= cmd->blocks;
   }
   return request_finish (&req);
+}
+
+static int
+unmap (struct map *map, const struct lu_facts *lu, uint64_t lba,
+       uint64_t left)
+{
+  while (left > 0)
+    if (unmap_some (map, lu, &lba, &left) == -1)
+      return -1;
+  return 0;
 }
 
 int
@@ -169,9 +195,11 @@ map_trim (struct map *map, uint32_t count, uint64_t offset)
     if (unmap (map, &lu, offset / lu.block_size,
                count / lu.block_size) == 0)
       return 0;
-    if (errno != ENOTSUP)
+    /* Invalid field: not that often, so it may be asked again. */
+    if (errno != ENOTSUP && errno != EINVAL)
       return -1;
-    map->no_unmap = true;
+    if (errno == ENOTSUP)
+      map->no_unmap = true;
   }
   if (lu_has_write_same_unmap (&lu))
     return write_same (map, &lu, offset / lu.block_size,

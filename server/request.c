@@ -161,16 +161,30 @@ map_write (struct map *map, const void *buf, uint32_t count, uint64_t offset,
   return transfer (map, (void *) buf, count, offset, true, fua);
 }
 
+/* Also sent to a LUN that says it has no volatile cache: it answers at once,
+ * and somebody may have enabled the cache since. */
 int
 map_flush (struct map *map)
 {
+  struct lu_facts lu;
   struct request req;
 
+  map_get_facts (map, &lu);
   if (request_init (&req, map, OP_FLUSH, 1) == -1)
     return -1;
+  req.part.optional = true;
   command_prepare (&req.part,
                    cdb_synchronize_cache (req.part.cdb, 0, 0,
-                                          map->facts.blocks > UINT32_MAX),
+                                          lu.blocks > UINT32_MAX),
                    SCSI_XFER_NONE, NULL, 0);
-  return request_finish (&req);
+  if (request_finish (&req) == 0)
+    return 0;
+  if (errno == ENOTSUP || errno == EINVAL) {
+    /* SBC-3 5.21: the command is optional.  Who does not know it has nothing
+     * to flush, unless he says that he has. */
+    if (!lu.has_caching_page || !lu.wce)
+      return 0;
+    errno = EIO;
+  }
+  return -1;
 }

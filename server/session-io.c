@@ -43,6 +43,11 @@ release (struct command *cmd)
   if (cmd->accounted) {
     selector_end_io (&cmd->path->sel, cmd->bytes);
     cmd->accounted = false;
+    /* A reset waits for the last answer. */
+    if (cmd->path->map->frozen) {
+      s->engine->need_fence = true;
+      engine_kick (s->engine);
+    }
   }
   if (s->starved) {
     struct list *l, *next;

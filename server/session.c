@@ -13,8 +13,8 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-#include "control.h"
 #include "engine.h"
+#include "fence.h"
 
 #define MAX_REDIRECTS 8
 #define LOGOUT_TIMEOUT 1.0
@@ -101,6 +101,7 @@ teardown (struct session *s, bool abort)
   s->limit_now = 0;
   s->want_probe = false;
   s->ping_sent = 0;
+  s->unacked_since = 0;
   s->deferred_event = -1;
   list_del (&s->flush_node);
   s->need_flush = false;
@@ -198,6 +199,8 @@ login_failed (struct session *s)
   const bool target_side = strstr (text, "from the target") != NULL ||
     strstr (text, "did not return CHAP") != NULL;
 
+  if (s->secured && s->engine->settings->user == NULL)
+    s->fence_plain = true;
   if (failure == FAIL_AUTH)
     session_kill (s, failure, target_side
                   ? "authentication failed: the target did not prove itself "
@@ -260,8 +263,19 @@ act_connect (struct session *s)
   iscsi_set_header_digest (s->ctx, digests[st->header_digest]);
   if (s->target[0])
     iscsi_set_targetname (s->ctx, s->target);
-  if (st->user)
+  s->secured = false;
+  if (st->user) {
     iscsi_set_initiator_username_pwd (s->ctx, st->user, st->password);
+    s->secured = true;
+  }
+  else if (s->kind == SESSION_FENCE || fence_pending (s)) {
+    /* Without credentials libiscsi leaves out the security stage, and tgt
+     * reinstates only there.  We offer "CHAP,None" then; who chooses CHAP
+     * refuses us, and gets a login without next time. */
+    if (!s->fence_plain)
+      iscsi_set_initiator_username_pwd (s->ctx, "mpiscsi", "mpiscsi-fence");
+    s->secured = true;
+  }
   if (st->mutual_user)
     iscsi_set_target_username_pwd (s->ctx, st->mutual_user,
                                    st->mutual_password);
@@ -324,7 +338,7 @@ act_up (struct session *s)
       schedule_dispatch (p->map);
   }
   settled (s);
-  if (s->kind == SESSION_DISCOVERY)
+  if (s->kind != SESSION_NORMAL)
     session_event (s, SESSION_EV_STOP);
 }
 
@@ -366,6 +380,10 @@ act_drop (struct session *s, bool was_in_use)
     session_event (s, SESSION_EV_STOP);
     return;
   }
+  if (s->kind == SESSION_FENCE) {       /* fence_check makes another one */
+    session_event (s, SESSION_EV_STOP);
+    return;
+  }
   set_timer (s, delay);
 }
 
@@ -396,6 +414,8 @@ act_close (struct session *s, bool clean)
                 "session closed");
   teardown (s, !clean);
   settled (s);
+  if (s->kind == SESSION_FENCE)
+    s->engine->need_fence = true;
   if (s->forget) {
     s->engine->need_reap = true;
     engine_kick (s->engine);
@@ -414,8 +434,8 @@ session_event (struct session *s, enum session_event ev)
     snprintf (s->why, sizeof s->why, "internal error");
   }
   s->state = t.next;
-  if (t.next != from)
-    control_note_session (s, from);
+  if (t.next != from && s->engine->observer)
+    s->engine->observer->session_changed (s, from);
   switch (t.action) {
   case SESSION_ACT_NONE:
     break;
@@ -437,8 +457,11 @@ session_event (struct session *s, enum session_event ev)
     s->last_rx = engine_now ();
     s->stats.logins++;
     set_timer (s, PROBE_TIMEOUT);
+    fence_logged_in (s);
     if (s->kind == SESSION_DISCOVERY)
       discovery_start (s);
+    else if (s->kind == SESSION_FENCE)
+      fence_session_ready (s);
     else
       probe_start (s);
     break;
@@ -608,6 +631,28 @@ nop_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
     session_kill (s, FAIL_LOST, "connection lost");
 }
 
+/* bytes_acked came with Linux 4.1, behind what glibc's tcp_info has. */
+struct tcp_info_41 {
+  struct tcp_info info;
+  uint64_t pacing_rate, max_pacing_rate, bytes_acked;
+};
+
+static void
+look_at_tcp (struct session *s, double now)
+{
+  struct tcp_info_41 tcp;
+  socklen_t len = sizeof tcp;
+
+  if (getsockopt (iscsi_get_fd (s->ctx), IPPROTO_TCP, TCP_INFO,
+                  &tcp, &len) == -1 || len < sizeof tcp ||
+      tcp.info.tcpi_unacked == 0)
+    s->unacked_since = 0;
+  else if (s->unacked_since == 0 || s->bytes_acked != tcp.bytes_acked) {
+    s->unacked_since = now;
+    s->bytes_acked = tcp.bytes_acked;
+  }
+}
+
 void
 session_check_health (struct session *s, double now)
 {
@@ -621,7 +666,7 @@ session_check_health (struct session *s, double now)
   };
 
   if (s->ctx == NULL || s->dying || !session_is_full_feature (s->state) ||
-      s->kind == SESSION_DISCOVERY)
+      s->kind != SESSION_NORMAL)
     return;
   if (s->engine->shutdown && s->nr_in_flight > 0 &&
       now - s->engine->shutdown_at > SHUTDOWN_GRACE) {
@@ -632,15 +677,8 @@ session_check_health (struct session *s, double now)
     in.oldest_command =
       list_entry (s->in_flight.next, struct command, node)->submitted;
   if (in.oldest_command > 0 || in.ping_sent > 0) {
-    struct tcp_info info;
-    socklen_t len = sizeof info;
-
-    if (getsockopt (iscsi_get_fd (s->ctx), IPPROTO_TCP, TCP_INFO,
-                    &info, &len) == 0) {
-      in.tcp_known = true;
-      in.tcp_unacked = info.tcpi_unacked;
-      in.tcp_retransmits = info.tcpi_retransmits;
-    }
+    look_at_tcp (s, now);
+    in.unacked_since = s->unacked_since;
     in.alternative = alternatives (s, &in.others_last_rx);
   }
 
@@ -654,8 +692,8 @@ session_check_health (struct session *s, double now)
     }
     break;
   case HEALTH_DEAD_NETWORK:
-    session_kill (s, FAIL_LOST, "no TCP acknowledgement (%u retransmissions)",
-                  in.tcp_retransmits);
+    session_kill (s, FAIL_LOST, "no TCP acknowledgement for %.1f s",
+                  now - s->unacked_since);
     break;
   case HEALTH_DEAD_SILENT:
     session_kill (s, FAIL_LOST, "ping timeout of %g secs expired, while "

@@ -28,6 +28,7 @@ settings_new (void)
   s->noop_out_timeout = 2;
   s->login_timeout = 5;
   s->command_timeout = 60;
+  s->fence_timeout = 30;
   s->replacement_timeout = TMO_OFF;
   if (map_settings_init (&s->defaults) == -1) {
     free (s);

@@ -43,6 +43,10 @@ enum grouping {
   GROUP_MULTIBUS, GROUP_FAILOVER, GROUP_BY_PRIO, GROUP_BY_SERIAL, GROUP_BY_TPG,
 };
 enum checker_kind { CHECKER_TUR, CHECKER_DIRECTIO, CHECKER_NONE };
+enum fencing {                  /* see fence.h */
+  FENCING_AUTO,                 /* reinstatement, then LOGICAL UNIT RESET */
+  FENCING_REINSTATE, FENCING_LUN_RESET, FENCING_HOLD, FENCING_OFF,
+};
 enum prio_kind { PRIO_CONST, PRIO_ALUA, PRIO_WEIGHTEDPATH };
 
 #define NO_PATH_RETRY_FAIL 0    /* else > 0: polling intervals to queue */
@@ -94,6 +98,8 @@ struct settings {
   double noop_out_timeout;              /* 2 */
   double login_timeout;                 /* connect + login; 5 */
   double command_timeout;               /* 60 */
+  enum fencing fence;                   /* auto */
+  double fence_timeout;                 /* 30 */
   double replacement_timeout;           /* accepted; see settings.c */
 
   char *config_file;                    /* NULL if none was read */

@@ -34,6 +34,17 @@ copy_path (struct snapshot_path *to, const struct path *p)
   to->counters.p99 = latency_quantile (&p->latency, 0.99);
 }
 
+/* By session and LUN: the order of login changes from start to start. */
+static int
+compare_paths (const void *a, const void *b)
+{
+  const struct snapshot_path *x = a, *y = b;
+
+  if (x->session != y->session)
+    return x->session < y->session ? -1 : 1;
+  return (x->lun > y->lun) - (x->lun < y->lun);
+}
+
 static int
 copy_map (struct snapshot_map *to, const struct map *m)
 {
@@ -78,6 +89,8 @@ copy_map (struct snapshot_map *to, const struct map *m)
         copy_path (&to->paths[n++], p);
     }
     g->nr_paths = n - g->first;
+    qsort (to->paths + g->first, g->nr_paths, sizeof *to->paths,
+           compare_paths);
   }
   to->nr_paths = n;
   return 0;

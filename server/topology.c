@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The listings of topology.h, as text. */
+/* The listings of topology.h, as text; topology-json.c has JSON. */
 #include <config.h>
 
 #include <inttypes.h>
@@ -22,6 +22,8 @@ topology_size (double bytes, char *buf)
   const char *u = units;
   double n = bytes / 1024;
 
+  if (bytes <= 0)
+    return strcpy (buf, "0");
   while (n >= 1024 && u[1]) {
     n /= 1024;
     u++;
@@ -59,8 +61,8 @@ state_colour (enum path_state state)
   return RED;
 }
 
-static const char *
-policy_name (enum selector_kind kind)
+const char *
+topology_policy (enum selector_kind kind)
 {
   switch (kind) {
   case SELECTOR_QUEUE_LENGTH: return "queue-length 0";
@@ -71,16 +73,16 @@ policy_name (enum selector_kind kind)
 }
 
 /* dm's feature is on while I/O would wait for a path. */
-static const char *
-features (const struct snapshot_map *m)
+const char *
+topology_features (const struct snapshot_map *m)
 {
   if (m->no_path_retry == NO_PATH_RETRY_FAIL || m->queueing_disabled)
     return "0";
   return m->nr_active == 0 && !m->queueing ? "0" : "1 queue_if_no_path";
 }
 
-static void
-failback_text (const struct snapshot_map *m, char *buf, size_t size)
+const char *
+topology_failback (const struct snapshot_map *m, char *buf, size_t size)
 {
   if (m->failback == FAILBACK_IMMEDIATE)
     snprintf (buf, size, "immediate");
@@ -88,12 +90,13 @@ failback_text (const struct snapshot_map *m, char *buf, size_t size)
     snprintf (buf, size, "manual");
   else
     snprintf (buf, size, "%d", m->failback);
+  return buf;
 }
 
 /* multipathd's words: off, on, "12 chk" (polling intervals, when needed),
  * "12 sec" (left, now). */
-static void
-queueing_text (const struct snapshot_map *m, char *buf, size_t size)
+const char *
+topology_queueing (const struct snapshot_map *m, char *buf, size_t size)
 {
   if (m->no_path_retry == NO_PATH_RETRY_FAIL || m->queueing_disabled)
     snprintf (buf, size, "off");
@@ -105,10 +108,11 @@ queueing_text (const struct snapshot_map *m, char *buf, size_t size)
     snprintf (buf, size, "%.0f sec", m->queueing_left);
   else
     snprintf (buf, size, "off");
+  return buf;
 }
 
-static const char *
-group_status (const struct snapshot_group *g)
+const char *
+topology_group_state (const struct snapshot_group *g)
 {
   return g->current ? "active" : "enabled";
 }
@@ -159,14 +163,14 @@ print_map (FILE *fp, const struct snapshot_map *m, const struct widths *w,
   fprintf (fp, "size=%s features='%s' hwhandler='0' wp=%s\n",
            topology_size ((double) m->facts.blocks * m->facts.block_size,
                           size),
-           features (m), m->facts.write_protect ? "ro" : "rw");
+           topology_features (m), m->facts.write_protect ? "ro" : "rw");
   for (unsigned i = 0; i < m->nr_groups; ++i) {
     const struct snapshot_group *g = &m->groups[i];
     const bool last_group = i + 1 == m->nr_groups;
 
     fprintf (fp, "%s-+- policy='%s' prio=%d status=%s\n",
-             last_group ? "`" : "|", policy_name (m->selector), g->prio,
-             group_status (g));
+             last_group ? "`" : "|", topology_policy (m->selector), g->prio,
+             topology_group_state (g));
     for (unsigned k = 0; k < g->nr_paths; ++k) {
       const struct snapshot_path *p = &m->paths[g->first + k];
 
@@ -271,8 +275,8 @@ topology_maps (FILE *fp, const struct snapshot *s, bool colour)
 
     snprintf (sysfs, sizeof sysfs, "map-%u", m->index);
     topology_size ((double) m->facts.blocks * m->facts.block_size, size);
-    failback_text (m, failback, sizeof failback);
-    queueing_text (m, queueing, sizeof queueing);
+    topology_failback (m, failback, sizeof failback);
+    topology_queueing (m, queueing, sizeof queueing);
     snprintf (paths, sizeof paths, "%u", m->nr_paths);
     snprintf (active, sizeof active, "%u", m->nr_active);
     table_row (&t, m->nr_active == 0 ? RED :
@@ -356,124 +360,4 @@ topology_sessions (FILE *fp, const struct snapshot *s, bool colour)
                n->why[0] ? n->why : "-");
   }
   table_print (fp, &t, colour);
-}
-
-/* ---- JSON -------------------------------------------------------------------------- */
-
-/* What multipathd says of a path that has no such thing. */
-#define UNDEF "[undef]"
-
-static json_t *
-counters_json (const struct snapshot_counters *c)
-{
-  return json_pack ("{s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f}",
-                    "ios", (json_int_t) c->ios,
-                    "bytes_read", (json_int_t) c->bytes_read,
-                    "bytes_written", (json_int_t) c->bytes_written,
-                    "errors", (json_int_t) c->errors,
-                    "retries", (json_int_t) c->retries,
-                    "in_flight", (json_int_t) c->in_flight,
-                    "latency_mean_us", c->mean * 1e6,
-                    "latency_p99_us", c->p99 * 1e6);
-}
-
-static const char *
-checker_text (enum checker_kind kind)
-{
-  return kind == CHECKER_DIRECTIO ? "directio" :
-    kind == CHECKER_NONE ? "none" : "tur";
-}
-
-static json_t *
-path_json (const struct snapshot_map *m, const struct snapshot_path *p)
-{
-  const unsigned lun = lun_encode (p->lun);
-  char hcil[48], hex[24];
-
-  topology_hcil (p->session, p->tpgt, p->lun, hcil, sizeof hcil);
-  /* 8 bytes, as the target's REPORT LUNS has them (SAM-5 4.7). */
-  snprintf (hex, sizeof hex, "0x%04x000000000000", lun);
-  return json_pack ("{s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,"
-                    "s:s,s:s,s:s,s:i,s:i,s:i,s:s,s:s,s:I,s:o}",
-                    "dev", p->portal, "dev_t", UNDEF,
-                    "dm_st", path_dm_state (p->state),
-                    "dev_st", topology_dev_state (p->session_state),
-                    "chk_st", path_checker_state (p->state),
-                    "checker", checker_text (m->checker), "pri", p->prio,
-                    "host_wwnn", UNDEF, "target_wwnn", p->target,
-                    "host_wwpn", UNDEF, "target_wwpn", UNDEF,
-                    "host_adapter", UNDEF, "lun_hex", hex,
-                    "marginal_st", p->state == PATH_SHAKY
-                    ? "marginal" : "normal",
-                    /* ours */
-                    "hcil", hcil, "portal", p->portal,
-                    "session", (int) p->session, "tpgt", p->tpgt,
-                    "lun", (int) p->lun,
-                    "session_st", session_state_name (p->session_state),
-                    "path_st", path_state_name (p->state),
-                    "path_faults", (json_int_t) p->faults,
-                    "counters", counters_json (&p->counters));
-}
-
-static json_t *
-group_json (const struct snapshot_map *m, const struct snapshot_group *g)
-{
-  json_t *paths = json_array ();
-
-  for (unsigned i = 0; i < g->nr_paths; ++i)
-    json_array_append_new (paths, path_json (m, &m->paths[g->first + i]));
-  return json_pack ("{s:s,s:i,s:s,s:s,s:i,s:o}",
-                    "selector", policy_name (m->selector), "pri", g->prio,
-                    "dm_st", group_status (g), "marginal_st", "normal",
-                    "group", (int) g->index, "paths", paths);
-}
-
-static json_t *
-map_json (const struct snapshot *s, const struct snapshot_map *m)
-{
-  char sysfs[24], failback[24], queueing[24];
-  json_t *groups = json_array ();
-  uint64_t faults = 0;
-
-  for (unsigned i = 0; i < m->nr_paths; ++i)
-    faults += m->paths[i].faults;
-  for (unsigned i = 0; i < m->nr_groups; ++i)
-    json_array_append_new (groups, group_json (m, &m->groups[i]));
-  snprintf (sysfs, sizeof sysfs, "map-%u", m->index);
-  failback_text (m, failback, sizeof failback);
-  queueing_text (m, queueing, sizeof queueing);
-  return json_pack ("{s:s,s:s,s:s,s:s,s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:I,s:s,s:s,"
-                    "s:s,s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:b,s:i,s:o}",
-                    "name", m->name, "uuid", m->facts.wwid, "sysfs", sysfs,
-                    "failback", failback, "queueing", queueing,
-                    "paths", (int) m->nr_paths,
-                    "write_prot", m->facts.write_protect ? "ro" : "rw",
-                    "dm_st", "active", "features", features (m),
-                    "hwhandler", "0", "action", "",
-                    "path_faults", (json_int_t) faults,
-                    "vend", m->facts.vendor, "prod", m->facts.product,
-                    "rev", m->facts.revision,
-                    "switch_grp", (json_int_t) m->group_switches,
-                    "map_loads", (json_int_t) m->loads,
-                    "total_q_time", (json_int_t) m->queue_seconds,
-                    "q_timeouts", (json_int_t) m->queue_timeouts,
-                    /* ours */
-                    "size", (json_int_t)
-                    (m->facts.blocks * m->facts.block_size),
-                    "block_size", (int) m->facts.block_size,
-                    "active", (int) m->nr_active,
-                    "thin", (int) m->facts.lbpme,
-                    "pid", s->pid,
-                    "path_groups", groups);
-}
-
-json_t *
-topology_json (const struct snapshot *s)
-{
-  json_t *maps = json_array ();
-
-  for (unsigned i = 0; i < s->nr_maps; ++i)
-    json_array_append_new (maps, map_json (s, &s->maps[i]));
-  return json_pack ("{s:i,s:i,s:o}", "major_version", 0, "minor_version", 1,
-                    "maps", maps);
 }

@@ -34,8 +34,11 @@ extern void topology_maps (FILE *fp, const struct snapshot *s, bool colour);
 extern void topology_paths (FILE *fp, const struct snapshot *s, bool colour);
 extern void topology_sessions (FILE *fp, const struct snapshot *s, bool colour);
 
-/* multipathd's `show maps json`; a new reference, NULL: no memory. */
+/* topology-json.c: a new reference, NULL: no memory.  The first one is
+ * multipathd's `show maps json`; the others have its keys, in a flat list. */
 extern json_t *topology_json (const struct snapshot *s);
+extern json_t *topology_paths_json (const struct snapshot *s);
+extern json_t *topology_sessions_json (const struct snapshot *s);
 
 /* "256M", "1.5T": powers of 1024 of BYTES, one decimal below 10.  Returns
  * buf, of at least 16 bytes. */
@@ -43,6 +46,14 @@ extern const char *topology_size (double bytes, char *buf);
 /* The column H:C:I:L. */
 extern const char *topology_hcil (unsigned session, int tpgt, unsigned lun,
                                   char *buf, size_t size);
+/* multipathd's words; those with a buffer return it. */
+extern const char *topology_policy (enum selector_kind kind);
+extern const char *topology_features (const struct snapshot_map *m);
+extern const char *topology_failback (const struct snapshot_map *m,
+                                      char *buf, size_t size);
+extern const char *topology_queueing (const struct snapshot_map *m,
+                                      char *buf, size_t size);
+extern const char *topology_group_state (const struct snapshot_group *g);
 /* "running" or "offline". */
 extern const char *topology_dev_state (enum session_state state);
 

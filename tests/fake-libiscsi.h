@@ -4,7 +4,7 @@
  *
  * fake-libiscsi.c: the functions of libiscsi, as 1.19 behaves (and 1.20.3
  *   where fake_set_eager says so), and the watch over their use.
- * fake-target.c: portals, LUNs and disks, and what they answer.
+ * fake-libiscsi-target.c: portals, LUNs and disks, and what they answer.
  *
  * Each connection has a real socket pair, so that libev really polls.  A
  * command goes out when iscsi_service () is called with POLLOUT, is executed
@@ -49,6 +49,8 @@ extern const char *fake_disk_wwid (const struct fake_disk *d);
 extern void fake_disk_read (struct fake_disk *d, uint64_t lba, void *buf,
                             uint32_t blocks);
 extern void fake_disk_resize (struct fake_disk *d, uint64_t blocks);
+/* The longest transfer that it takes, and says so. */
+extern void fake_disk_limit (struct fake_disk *d, uint32_t blocks);
 
 /* ADDRESS as it is given to iscsi_connect_async: "127.0.0.1:3260". */
 extern struct fake_portal *fake_portal_new (const char *address);
@@ -133,7 +135,7 @@ extern unsigned fake_waiting (struct fake_portal *p);
 
 enum fake_kind {
   FAKE_CMD_SCSI, FAKE_CMD_NOP, FAKE_CMD_LOGIN, FAKE_CMD_LOGOUT,
-  FAKE_CMD_DISCOVERY,
+  FAKE_CMD_DISCOVERY, FAKE_CMD_LUN_RESET,
 };
 
 struct fake_command {
@@ -151,7 +153,8 @@ struct fake_command {
   int status;
   uint8_t key, asc, ascq;
   uint32_t residual;
-  bool die;
+  bool die;                     /* the connection ends instead */
+  bool aborted;                 /* by a LUN reset: never answered */
   double due;                   /* monotonic */
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* PDUs, byte queues and sockets for iscsi-proxy and fake-target; see
+/* PDUs, byte queues and sockets for iscsi-proxy and fake-iscsi-target; see
  * iscsi-pdu.h. */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What iscsi-proxy and fake-target have in common: the layout of iSCSI PDUs
+/* What iscsi-proxy and fake-iscsi-target have in common: the layout of iSCSI PDUs
  * (RFC 7143 clause 11), a byte queue, and TCP sockets by "address:port".
  *
  * On purpose independent of server/ and of libiscsi: a test tool must not

@@ -112,13 +112,13 @@ static const struct { const char *text; const char *said; } mistakes[] = {
   { "defaults {\n  alias x\n}\n",
     "2: 'alias' is not allowed in 'defaults': it belongs in 'multipath'" },
   { "multipaths {\n  wwid x\n}\n",
-    "2: 'wwid' is not allowed in 'multipaths': it belongs in 'blacklist'" },
+    "2: 'wwid' is not allowed in 'multipaths': it belongs in 'multipath'" },
   { "polling_interval 5\n",
     "1: 'polling_interval' stands outside of any section: it belongs in 'defaults'" },
   { "multipath {\n}\n",
     "1: section 'multipath' is not allowed in 'the file': it belongs in 'multipaths'" },
   { "defaults {\n  device {\n  }\n}\n",
-    "2: section 'device' is not allowed in 'defaults': it belongs in 'blacklist'" },
+    "2: section 'device' is not allowed in 'defaults': it belongs in 'devices'" },
   { "defaults {\n  polling_interval {\n  }\n}\n",
     "2: 'polling_interval' is an option, not a section: no '{' after it" },
   { "defaults {\n  portals 10.0.0.1\n}\n",
@@ -186,8 +186,11 @@ static const struct { const char *text; const char *said; } mistakes[] = {
   { "blacklist {\n  wwid \"(.)\\1\"\n}\n",
     "2: wwid: '(.)\\1' is not a good regular expression: "
     "back-references are not taken" },
-  { "blacklist {\n  wwid \"a{200}{200}\"\n}\n",
-    "2: wwid: 'a{200}{200}' is not a good regular expression: "
+  { "blacklist {\n  wwid \"L****\"\n}\n",
+    "2: wwid: 'L****' is not a good regular expression: "
+    "a repetition of a repetition" },
+  { "blacklist {\n  wwid \"a{200}b{200}\"\n}\n",
+    "2: wwid: 'a{200}b{200}' is not a good regular expression: "
     "its '{N}' ask for too much" },
   { "multipaths {\n  multipath {\n    alias a/b\n  }\n}\n",
     "3: alias: 'a/b' is not allowed: "
@@ -202,7 +205,7 @@ static const struct { const char *text; const char *said; } mistakes[] = {
   { "iscsi {\n  portals 10.0.0.256\n}\n",
     "2: portals: '10.0.0.256' is not allowed: not an IPv4 address" },
   { "iscsi {\n  portals 10.0.0.1, 10.0.0.2\n}\n",
-    "2: portals: '' is not allowed: it is empty" },
+    "2: 'portals' has more than one word: put the value in quotes" },
   { "iscsi {\n  target iqn.2026-11.example:a b\n}\n",
     "2: 'target' has more than one word: put the value in quotes" },
   { "iscsi {\n  password two words\n}\n",
@@ -542,6 +545,8 @@ other_warnings (void **state)
       "f.conf:2: path_checker: 'readsector0': obsolete: today's spelling is 'directio'\n" },
     { "defaults {\n prio rdac\n}\n",
       "f.conf:2: prio: 'rdac': not available here; taken as 'const'\n" },
+    { "blacklist {\n wwid \"*\"\n}\n",
+      "f.conf:2: '*' is no regular expression: taken as '.*'\n" },
     { "devices {\n device {\n  rr_min_io 5\n }\n}\n",
       "f.conf:4: a 'device' without vendor and product matches nothing\n" },
     { "overrides {\n protocol {\n  type \"scsi:fcp\"\n }\n}\n",
@@ -570,6 +575,9 @@ blacklists (void **state)
     { "", NULL },
     { "blacklist {\n wwid 3201\n}\n", "blacklisted, wwid: f.conf:2" },
     { "blacklist {\n wwid 9999\n}\n", NULL },
+    /* Not a regular expression by POSIX, but found in many files. */
+    { "blacklist {\n wwid \"*\"\n}\n", "blacklisted, wwid: f.conf:2" },
+    { "blacklist {\n wwid \"^[[:digit:]*+?{]+$\"\n}\n", NULL },
     { "blacklist {\n wwid \"!^3201\"\n}\n", NULL },
     { "blacklist {\n wwid \"!^9\"\n}\n", "blacklisted, wwid: f.conf:2" },
     { "blacklist {\n wwid \"\\!^3\"\n}\n", NULL },

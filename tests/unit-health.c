@@ -53,25 +53,24 @@ dead_network (void **unused)
   struct health_input in = quiet;
 
   (void) unused;
-  in.last_rx = in.oldest_command = 1000 - HEALTH_NET_DEAD - 0.01;
+  in.last_rx = in.oldest_command = 1000 - HEALTH_NET_DEAD - 0.1;
   in.ping_sent = 999.9;
-  in.tcp_known = true;
-  in.tcp_unacked = 3;
-  in.tcp_retransmits = 2;
+  in.unacked_since = 1000 - HEALTH_NET_DEAD - 0.01;
   /* The only path: one lost second is not worth losing it ... */
   assert_int_equal (health_check (&in), HEALTH_OK);
   /* ... but with another one it is. */
   in.alternative = true;
   assert_int_equal (health_check (&in), HEALTH_DEAD_NETWORK);
-  in.tcp_retransmits = 1;
+  in.unacked_since = 999.5;     /* not that long */
   assert_int_equal (health_check (&in), HEALTH_OK);
-  in.tcp_retransmits = 2;
-  in.tcp_unacked = 0;
+  in.unacked_since = 0;         /* acknowledged: silent, but not dead */
+  assert_int_equal (health_check (&in), HEALTH_OK);
+  in.unacked_since = 990;       /* answers do come in */
+  in.last_rx = 999.9;
   assert_int_equal (health_check (&in), HEALTH_OK);
 
-  in.tcp_unacked = 1;
   in.alternative = false;
-  in.last_rx = in.oldest_command = 995;
+  in.last_rx = in.oldest_command = in.unacked_since = 994.9;
   assert_int_equal (health_check (&in), HEALTH_DEAD_NETWORK);
   in.fast_io_fail_tmo = -1;     /* off */
   assert_int_equal (health_check (&in), HEALTH_OK);
@@ -88,7 +87,6 @@ silent_alone_or_with_all (void **unused)
   in.oldest_command = 997;
   in.last_rx = 997;
   in.ping_sent = 998;
-  in.tcp_known = true;          /* acknowledges all */
   in.alternative = true;
   in.others_last_rx = 997.5;    /* silent since before the question too */
   assert_int_equal (health_check (&in), HEALTH_OK);
@@ -111,7 +109,6 @@ busy_target_keeps_its_paths (void **unused)
 
     in.last_rx = in.oldest_command = in.now - t;
     in.ping_sent = in.now - t + 0.5;
-    in.tcp_known = true;
     in.alternative = true;
     in.others_last_rx = in.now - t;
     assert_int_equal (health_check (&in), HEALTH_OK);

@@ -149,23 +149,20 @@ def write_svg(prefix, results):
             if os.path.getsize(dashes):
                 plots.append("'%s' using 1:2:3 with xerrorbars pt -1 lw 2 lc 'black' %s"
                              % (dashes, "notitle" if i else "title 'must'"))
-        tics = ", ".join("'%s' %d" % (r, x) for x, r in enumerate(rows))
+        tics = ", ".join('"%s" %d' % (r.replace("-", "\\n"), x) for x, r in enumerate(rows))
         script = "\n".join([
             "set terminal svg size 960,440 background 'white' font 'sans,11'",
             "set output '%s.svg'" % prefix.replace("'", "''"),
-            "set title 'mpiscsi (2 portals): speed, qemu-nbd = 1\\n{/*0.8 %s}' noenhanced"
-            % machine().replace("'", "''").replace("{/*0.8 ", "").replace("}", ""),
+            # Double quotes: the \n is gnuplot's.
+            'set title "mpiscsi (2 portals): speed, qemu-nbd = 1\\n%s" noenhanced'
+            % machine().replace('"', ""),
             "set style fill solid 0.75 border lc 'black'",
             "set boxwidth %g" % (width * 0.9),
-            "set xtics (%s) rotate by -25 noenhanced" % tics,
+            "set xtics (%s) noenhanced" % tics, "set bmargin 4",
             "set xrange [-0.6:%g]" % (len(rows) - 0.4),
             "set yrange [0:%g]" % (top * 1.25),
             "set grid ytics", "set key top left horizontal noenhanced",
             "plot 1 with lines lc 'gray40' dt 2 notitle, " + ", ".join(plots)]) + "\n"
-        # noenhanced text: the title's second line is plain.
-        script = script.replace("{/*0.8 ", "").replace("}' noenhanced", "' noenhanced")
-        script = script.replace("set title '", 'set title "', 1).replace(
-            "' noenhanced\nset style", '" noenhanced\nset style', 1)
         r = subprocess.run(["gnuplot"], input=script, text=True,
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if r.returncode:

@@ -76,20 +76,35 @@ class Quiet:
 
 
 def usage(pid):
-    """CPU seconds (user + system, all threads, also ended ones) and context
-    switches (of the living threads) of a process."""
+    """Now, CPU seconds (user + system, all threads, also ended ones), context
+    switches (of the living threads) and number of threads of a process."""
     with open("/proc/%d/stat" % pid) as f:
         v = f.read().rsplit(")", 1)[1].split()
     cpu = (int(v[11]) + int(v[12])) / TICK
     switches = 0
-    for task in os.listdir("/proc/%d/task" % pid):
+    tasks = os.listdir("/proc/%d/task" % pid)
+    for task in tasks:
         try:
             with open("/proc/%d/task/%s/status" % (pid, task)) as f:
                 switches += sum(int(x) for x in re.findall(
                     r"ctxt_switches:\s+(\d+)", f.read()))
         except (FileNotFoundError, ProcessLookupError):
             pass
-    return cpu, switches
+    return time.monotonic(), cpu, switches, len(tasks)
+
+
+def per_io(samples, end, runtime, iops):
+    """CPU us and context switches per I/O.  samples of usage() were taken all
+    the time, as fio takes long to start on a busy machine, so that only its
+    end is known: its last RUNTIME seconds are the measured ones.  The threads
+    of a connection end with it, and their counters go; so a little before."""
+    inside = [s for s in samples if end - runtime <= s[0] <= end - 0.25]
+    inside = [s for s in inside if s[3] >= inside[0][3]]
+    if len(inside) < 2:
+        return None, None
+    a, b = inside[0], inside[-1]
+    ios = iops * (b[0] - a[0])
+    return (b[1] - a[1]) * 1e6 / ios, (b[2] - a[2]) / ios
 
 
 class Server:
@@ -160,6 +175,8 @@ class Rig:
 
     #---- servers
     def serve(self, name, argv, sock):
+        if os.path.exists(sock):        # of the run in another mode
+            os.unlink(sock)
         p = self.start(name.replace("/", "-"), argv)
         uri = "nbd+unix:///?socket=" + sock
 
@@ -214,18 +231,13 @@ class Rig:
             argv.append("--rwmixread=70")
         if row.jobs > 1 and not row.rw.startswith("rand"):
             argv.append("--offset_increment=%d" % (LUN_SIZE // row.jobs))
-        start = time.monotonic()
         p = self.start("fio", argv)
-        # The server is looked at in the middle of the run: at its end the
-        # threads of the connection are gone, and their counters with them.
-        # fio itself needs up to 0.4 s to start.
-        time.sleep(args.ramp + 0.5)
-        u0, t0 = usage(server.proc.pid), time.monotonic()
-        time.sleep(max(0.3, start + args.ramp + args.runtime - 0.1 - t0))
-        u1, t1 = usage(server.proc.pid), time.monotonic()
-        try:
-            status = p.wait(timeout=args.runtime + 30)
-        except subprocess.TimeoutExpired:
+        samples, limit = [], time.monotonic() + args.ramp + args.runtime + 30
+        while p.poll() is None and time.monotonic() < limit:
+            samples.append(usage(server.proc.pid))
+            time.sleep(0.1)
+        end, status = time.monotonic(), p.returncode
+        if status is None:
             p.kill()
             p.wait()
             status = "none: it hung"
@@ -243,13 +255,12 @@ class Rig:
         iops = sum(x["iops"] for x in both)
         if not iops:
             raise RuntimeError("fio %s on %s did no I/O" % (row.name, server.name))
-        ios = iops * (t1 - t0)
+        cpu, switches = per_io(samples, end, args.runtime, iops)
         return {"iops": iops,
                 "mib": sum(x["bw_bytes"] for x in both) / 2**20,
                 "mean": sum(x["clat_ns"]["mean"] * x["iops"] for x in both) / iops / 1e3,
                 "p99": max(x["clat_ns"]["percentile"]["99.000000"] for x in both) / 1e3,
-                "cpu": (u1[0] - u0[0]) * 1e6 / ios,
-                "switches": (u1[1] - u0[1]) / ios}
+                "cpu": cpu, "switches": switches}
 
     def iscsi_perf(self, row, backend, args):
         """The direct limit: no NBD at all.  Reads only."""

@@ -26,7 +26,7 @@ _lio_set () { # FILE VALUE
 
 lio_start () {
   modprobe -a target_core_mod target_core_file iscsi_target_mod
-  mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config
+  grep -q ' /sys/kernel/config ' /proc/mounts || mount -t configfs configfs /sys/kernel/config
   # Its state files (persistent reservations, ALUA).
   mkdir -p /var/target/pr /var/target/alua "$_lio_target"
 }

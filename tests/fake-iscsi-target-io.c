@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* fake-target: the full feature phase: commands, data in both directions,
+/* fake-iscsi-target: the full feature phase: commands, data in both directions,
  * NOP, task management, logout; and the hostile roles that lie about them. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "fake-target.h"
+#include "fake-iscsi-target.h"
 
 void
 send_pdu (struct connection *c, uint8_t bhs[BHS_SIZE], const void *data,

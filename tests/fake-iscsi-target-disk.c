@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* fake-target: the medium.  In memory it is a hash table of chunks, so that
+/* fake-iscsi-target: the medium.  In memory it is a hash table of chunks, so that
  * it may be as large as an LBA can say; in a file it is sparse. */
 #include <errno.h>
 #include <fcntl.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fake-target.h"
+#include "fake-iscsi-target.h"
 
 #define BUCKETS 4096
 
@@ -35,7 +35,7 @@ disk_open (const char *file, uint32_t block_size)
   if (file) {
     d->fd = open (file, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (d->fd == -1)
-      die ("fake-target: %s: %s", file, strerror (errno));
+      die ("fake-iscsi-target: %s: %s", file, strerror (errno));
   }
   return d;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* fake-target: login without authentication, and SendTargets. */
+/* fake-iscsi-target: login without authentication, and SendTargets. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "fake-target.h"
+#include "fake-iscsi-target.h"
 
 static uint16_t last_tsih;
 
@@ -291,7 +291,7 @@ send_targets (struct bytes *b)
     bytes_append (b, "\xff\x01=%s\n\x1b[2J", 11);
   }
   if (evil (EVIL_TEXT_FLOOD))
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < 600; i++) {
       snprintf (name, sizeof name, "iqn.2026-11.example.flood:%d", i);
       text_add (b, "TargetName", name);
       for (int k = 0; k < 8; k++) {

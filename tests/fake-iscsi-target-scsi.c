@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* fake-target: the device server (SPC-4, SBC-3).  Takes a command with all of
+/* fake-iscsi-target: the device server (SPC-4, SBC-3).  Takes a command with all of
  * its data, returns status, sense and data; knows nothing of iSCSI. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "fake-target.h"
+#include "fake-iscsi-target.h"
 
 static void
 check (struct result *r, uint8_t key, uint8_t asc, uint8_t ascq)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* fake-target: which hostile roles are played, and from when on. */
+/* fake-iscsi-target: which hostile roles are played, and from when on. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "fake-target.h"
+#include "fake-iscsi-target.h"
 
 static struct {
   const char *name, *help;

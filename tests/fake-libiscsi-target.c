@@ -19,6 +19,7 @@ struct fake_disk {
   unsigned id;
   uint64_t blocks;
   uint32_t block_size;
+  uint32_t max_transfer;        /* blocks, of VPD page B0h; 0: no limit */
   uint8_t *data;
   char wwid[40];
 };
@@ -137,6 +138,14 @@ fake_disk_resize (struct fake_disk *d, uint64_t blocks)
             (blocks - d->blocks) * d->block_size);
   d->data = data;
   d->blocks = blocks;
+  pthread_mutex_unlock (&fake_lock);
+}
+
+void
+fake_disk_limit (struct fake_disk *d, uint32_t blocks)
+{
+  pthread_mutex_lock (&fake_lock);
+  d->max_transfer = blocks;
   pthread_mutex_unlock (&fake_lock);
 }
 
@@ -325,6 +334,7 @@ inquiry (const struct fake_disk *d, struct fake_command *cmd)
     break;
   case 0xb0:
     buf[3] = 0x3c;
+    put_be32 (&buf[8], d->max_transfer);
     break;
   default:
     check_condition (cmd, 5, 0x24, 0);
@@ -396,6 +406,8 @@ transfer (struct fake_disk *d, struct fake_command *cmd, bool write,
 
   if (lba + blocks > d->blocks)
     check_condition (cmd, 5, 0x21, 0);
+  else if (d->max_transfer > 0 && blocks > d->max_transfer)
+    check_condition (cmd, 5, 0x24, 0);
   else if (!write)
     answer (cmd, d->data + lba * d->block_size, bytes);
   else {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Internals of fake-target: see the top of fake-target.c for what it is. */
-#ifndef MPISCSI_TESTS_FAKE_TARGET_H
-#define MPISCSI_TESTS_FAKE_TARGET_H
+/* Internals of fake-iscsi-target: see the top of fake-iscsi-target.c for what it is. */
+#ifndef MPISCSI_TESTS_FAKE_ISCSI_TARGET_H
+#define MPISCSI_TESTS_FAKE_ISCSI_TARGET_H
 
 #include "iscsi-pdu.h"
 
@@ -62,22 +62,22 @@ extern bool opt_initial_r2t, opt_immediate_data;
 extern uint32_t opt_max_burst, opt_first_burst, opt_mrdsl;
 extern int opt_delay_ms;
 
-/* fake-target.c */
+/* fake-iscsi-target.c */
 extern void connection_rst (struct connection *c);
 extern void logout_session (struct connection *by); /* reinstatement */
 
-/* fake-target-login.c */
+/* fake-iscsi-target-login.c */
 extern void handle_login (struct connection *c, uint8_t *pdu);
 extern void handle_text (struct connection *c, uint8_t *pdu);
 
-/* fake-target-io.c */
+/* fake-iscsi-target-io.c */
 extern void handle_pdu (struct connection *c, uint8_t *pdu);
 extern void forget_writes (struct connection *c);
 /* A PDU with its StatSN, ExpCmdSN and MaxCmdSN; sn: it uses up a StatSN. */
 extern void send_pdu (struct connection *c, uint8_t bhs[BHS_SIZE],
                       const void *data, size_t n, bool sn);
 
-/* fake-target-scsi.c */
+/* fake-iscsi-target-scsi.c */
 struct result {
   uint8_t status, key, asc, ascq;
   uint8_t *data;                /* malloced */
@@ -88,7 +88,7 @@ extern void scsi_execute (struct connection *c, const uint8_t *lun_field,
                           struct result *r);
 extern struct lun *find_lun (const uint8_t *lun_field);
 
-/* fake-target-disk.c: sparse, in memory or in a file. */
+/* fake-iscsi-target-disk.c: sparse, in memory or in a file. */
 extern struct disk *disk_open (const char *file, uint32_t block_size);
 extern void disk_close (struct disk *d);
 extern bool disk_read (struct disk *d, uint64_t lba, uint32_t blocks, uint8_t *buf);
@@ -99,7 +99,7 @@ extern void disk_sync (struct disk *d);
 extern bool disk_mapped (struct disk *d, uint64_t lba, uint64_t max, uint64_t *run);
 #define DISK_CHUNK 128          /* blocks: the granularity of mapping */
 
-/* fake-target-evil.c */
+/* fake-iscsi-target-evil.c */
 #define EVILS(X) \
   X (LOGIN_BAD_TEXT, "login-bad-text", 0, "pairs without =, without NUL, and binary rubbish") \
   X (LOGIN_NEGATIVE, "login-negative", 0, "negative and overflowing numbers for all lengths") \
@@ -119,7 +119,7 @@ extern bool disk_mapped (struct disk *d, uint64_t lba, uint64_t max, uint64_t *r
   X (TEXT_ENDLESS, "text-endless", 0, "SendTargets continues for ever") \
   X (TEXT_BAD, "text-bad", 0, "SendTargets: address before any name, rubbish addresses") \
   X (TEXT_EMPTY, "text-empty", 0, "SendTargets lists nothing") \
-  X (TEXT_FLOOD, "text-flood", 0, "SendTargets lists 2000 targets with 8 addresses each") \
+  X (TEXT_FLOOD, "text-flood", 0, "SendTargets lists 600 targets with 8 addresses each") \
   X (INQUIRY_SHORT, "inquiry-short", 0, "standard INQUIRY of 5 bytes") \
   X (INQUIRY_EMPTY, "inquiry-empty", 0, "INQUIRY, any page: GOOD and no data") \
   X (VPD_WRONG_PAGE, "vpd-wrong-page", 0, "each VPD page says it is C0h") \

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The protocol of the control socket, version 1.
+ *
+ * A stream socket.  Each request is one line with one JSON object, and gets
+ * one line with one JSON object as answer, in order.  A request has
+ *
+ *   "version": 1             required
+ *   "command": NAME          required
+ *   "what":    "topology" (default), "maps", "paths", "sessions"   show
+ *   "map":     NAME or WWID  show (default: all); fail, reinstate
+ *                            (default: any); required by
+ *                            disablequeueing, restorequeueing
+ *   "path":    the portal ADDRESS:PORT, or the column H:C:I:L of the topology
+ *              (topology.h); required by fail, reinstate
+ *   "portal":  ADDRESS[:PORT]; required by add, del
+ *   "format":  "text" (default), "json"        show
+ *   "colour":  true, false (default)           show, as text
+ *
+ * and nothing else.  Commands: version, show, fail, reinstate,
+ * disablequeueing, restorequeueing, reconfigure, add, del, watch.
+ *
+ * The answer has "version": 1 and "ok": true or false; with false "error",
+ * one line for people.  With true, depending on the command:
+ *
+ *   show             "output": the text, or an object (multipathd's JSON)
+ *   version          "server": of the program; "pid"; "protocol": 1
+ *   watch            "watching": true; from then on each change is a line
+ *                    "version": 1, "event": "path", "session" or "map", with
+ *                    "map", "path" (H:C:I:L), "portal", "target", "session",
+ *                    "from", "to", "active", "why", "what" as they apply; the
+ *                    client sends nothing more
+ *   the others       "output": what was done, for people
+ *
+ * A server that does not know a version answers "ok": false and the version
+ * that it knows.
+ *
+ * Pure.
+ */
+#ifndef MPISCSI_CONTROL_REQUEST_H
+#define MPISCSI_CONTROL_REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define CONTROL_VERSION 1
+#define CONTROL_REQUEST 4096    /* bytes of one line, with the newline */
+#define CONTROL_NAME 304        /* of a map, path or portal, with the NUL */
+
+enum control_command {
+  CONTROL_VERSION_COMMAND, CONTROL_SHOW, CONTROL_FAIL, CONTROL_REINSTATE,
+  CONTROL_DISABLEQUEUEING, CONTROL_RESTOREQUEUEING, CONTROL_RECONFIGURE,
+  CONTROL_ADD, CONTROL_DEL, CONTROL_WATCH, NR_CONTROL_COMMANDS
+};
+enum control_what {
+  CONTROL_TOPOLOGY, CONTROL_MAPS, CONTROL_PATHS, CONTROL_SESSIONS,
+  NR_CONTROL_WHATS
+};
+
+struct control_request {
+  enum control_command command;
+  enum control_what what;
+  bool json, colour;
+  char map[CONTROL_NAME], path[CONTROL_NAME], portal[CONTROL_NAME]; /* "" none */
+};
+
+/* LINE need not end with NUL.  0, or -1 with one line in err, without control
+ * characters. */
+extern int control_parse (const char *line, size_t len,
+                          struct control_request *req, char *err, size_t size);
+extern const char *control_command_name (enum control_command command);
+
+#endif /* MPISCSI_CONTROL_REQUEST_H */

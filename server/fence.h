@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* In-doubt write fencing.
+ *
+ * When a session dies, its unanswered writes are in doubt: the target may
+ * execute them at any time.  They are sent again at once on another path (the
+ * same data: harmless), but a NEW write, trim or zero that overlaps one waits
+ * (map->parked) until the dead nexus is known to execute nothing any more.
+ * Then the ladder, for each map and dead session (struct fence):
+ *
+ * 1. RST the connection (session.c, at once).
+ * 2. Reinstatement: log in with the ISID of the dead session and TSIH 0,
+ *    through its own portal (that is the session's own new login) or through
+ *    any live portal of the same target portal group.  RFC 7143 6.3.5: the
+ *    target ends the old session and its tasks.
+ * 3. LOGICAL UNIT RESET (SAM-5 7.8), when a write really waits: some targets
+ *    (tgt) let a task that is inside their backing store go on after 2.  It
+ *    aborts the tasks of every initiator, so first nothing new is sent
+ *    (map->frozen) until what is in flight on the live paths was answered;
+ *    what was not answered after the reset is sent again.
+ * 4. Hold: after fence_timeout the ranges are let go, with a warning.
+ *
+ * 2 and 3 use a session of their own (SESSION_FENCE), which has no paths:
+ * libiscsi 1.19 cancels all that is on the context of a reset.
+ *
+ * Lock held; service thread, except fence_lost.
+ */
+#ifndef MPISCSI_FENCE_H
+#define MPISCSI_FENCE_H
+
+#include "engine.h"
+
+/* The write CMD was in flight on a session that is gone.  false: it could not
+ * be noted, and must not be sent again. */
+extern bool fence_lost (struct command *cmd);
+/* Must this command wait for a fence? */
+static inline bool
+fence_blocks (const struct map *m, const struct command *cmd)
+{
+  return m->indoubt.count > 0 && cmd->modifies &&
+    indoubt_overlaps (&m->indoubt, cmd->origin, cmd->lba, cmd->blocks);
+}
+/* A session (normal or fencing) has logged in: the nexus of that ISID at
+ * that portal group has no old tasks any more. */
+extern void fence_logged_in (struct session *s);
+/* Will this login be one that a fence waits for? */
+extern bool fence_pending (const struct session *s);
+/* A fencing session is in full feature phase: do what it was made for. */
+extern void fence_session_ready (struct session *s);
+/* From the tick, and whenever something has changed. */
+extern void fence_check (struct map *m, double now);
+/* The map goes. */
+extern void fence_forget (struct map *m);
+
+#endif /* MPISCSI_FENCE_H */

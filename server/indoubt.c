@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* In-doubt ranges.  A list: a dead nexus had at most queue_depth commands in
+ * flight, and this is looked at only while one is not fenced. */
+#include <config.h>
+
+#include <stdlib.h>
+
+#include "indoubt.h"
+
+struct range {
+  struct list node;
+  const void *nexus;
+  uint64_t origin;              /* 0: anybody's */
+  uint64_t lba, end;            /* end: first block behind */
+};
+
+static struct range *
+find (const struct indoubt *set, const void *nexus, uint64_t origin,
+      uint64_t lba, uint64_t end)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &set->ranges) {
+    struct range *r = list_entry (l, struct range, node);
+
+    if (r->nexus == nexus && r->origin == origin && r->lba <= lba &&
+        r->end >= end)
+      return r;
+  }
+  return NULL;
+}
+
+void
+indoubt_init (struct indoubt *set)
+{
+  list_init (&set->ranges);
+  set->count = 0;
+}
+
+static void
+drop (struct indoubt *set, struct range *r)
+{
+  list_del (&r->node);
+  set->count--;
+  free (r);
+}
+
+void
+indoubt_clear (struct indoubt *set)
+{
+  while (!list_empty (&set->ranges))
+    drop (set, list_entry (set->ranges.next, struct range, node));
+}
+
+bool
+indoubt_add (struct indoubt *set, const void *nexus, uint64_t origin,
+             uint64_t lba, uint64_t blocks)
+{
+  const uint64_t end = lba + blocks < lba ? UINT64_MAX : lba + blocks;
+  struct range *r;
+
+  if (blocks == 0 || find (set, nexus, origin, lba, end) != NULL)
+    return true;
+  r = malloc (sizeof *r);
+  if (r == NULL) {
+    struct list *l, *next;
+
+    /* Widen one that is there, to all and for everybody. */
+    list_for_each (l, next, &set->ranges) {
+      r = list_entry (l, struct range, node);
+      if (r->nexus == nexus) {
+        r->origin = 0;
+        r->lba = 0;
+        r->end = UINT64_MAX;
+        return true;
+      }
+    }
+    return false;
+  }
+  r->nexus = nexus;
+  r->origin = origin;
+  r->lba = lba;
+  r->end = end;
+  list_add_tail (&set->ranges, &r->node);
+  set->count++;
+  return true;
+}
+
+void
+indoubt_release (struct indoubt *set, const void *nexus)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &set->ranges) {
+    struct range *r = list_entry (l, struct range, node);
+
+    if (r->nexus == nexus)
+      drop (set, r);
+  }
+}
+
+bool
+indoubt_overlaps (const struct indoubt *set, uint64_t origin, uint64_t lba,
+                  uint64_t blocks)
+{
+  const uint64_t end = lba + blocks < lba ? UINT64_MAX : lba + blocks;
+  struct list *l, *next;
+
+  list_for_each (l, next, &set->ranges) {
+    const struct range *r = list_entry (l, struct range, node);
+
+    if (r->lba < end && lba < r->end && (origin == 0 || r->origin != origin))
+      return true;
+  }
+  return false;
+}
+
+bool
+indoubt_has (const struct indoubt *set, const void *nexus)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &set->ranges)
+    if (list_entry (l, struct range, node)->nexus == nexus)
+      return true;
+  return false;
+}

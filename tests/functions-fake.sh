@@ -1,0 +1,21 @@
+# shellcheck shell=bash disable=SC2034,SC2154
+# SPDX-License-Identifier: BSD-3-Clause
+# Sourced by tests that need facts about a LUN which tgt cannot be told to
+# have: fake-iscsi-target, on portals of 127.0.0.0/8.
+fake_target=${FAKE_TARGET:-$top_builddir/tests/fake-iscsi-target}
+fake_iqn=iqn.2026-11.example.mpiscsi:fake
+fake_pid=
+
+# start_fake N [OPTION]...: on N new portals, portal[0..N-1].
+start_fake () {
+  local i n=$1 args=(); shift
+  [ -x "$fake_target" ] || fail "there is no $fake_target: run make check"
+  pick_portals "$n"
+  for ((i = 0; i < n; i++)); do args+=(--listen "${portal[i]}"); done
+  : >"$tmpdir/fake.log"
+  background "$tmpdir/fake.log" "${target_ns[@]}" "$fake_target" "${args[@]}" "$@"
+  fake_pid=$!
+  cleanup_fn _tgt_end "$fake_pid"
+  wait_until 5 grep -q '^ready' "$tmpdir/fake.log" || fail "fake-iscsi-target: $(<"$tmpdir/fake.log")"
+}
+stop_fake () { [ -z "$fake_pid" ] || end_process "$fake_pid" 5 || :; fake_pid=; }

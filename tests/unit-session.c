@@ -1,0 +1,1441 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The engine against a target that misbehaves: each test plays one thing and
+ * looks at states, log lines, error texts and data, through the engine's
+ * public functions.  libiscsi is fake-libiscsi.c, which ends the process when
+ * it is misused. */
+#include <config.h>
+
+#include <errno.h>
+#include <setjmp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "engine.h"
+#include "fake-libiscsi.h"
+
+#define BLOCKS 1024
+#define BS 512
+#define MAX_PORTALS 4
+/* Seconds; sanitizers and a busy machine included. */
+#define PATIENCE 10.0
+
+/* ---- log ------------------------------------------------------------------------ */
+
+#define MAX_LINES 2000
+static pthread_mutex_t log_mutex = PTHREAD_MUTEX_INITIALIZER;
+static char *lines[MAX_LINES];
+static unsigned nr_lines;
+
+static void
+sink (enum log_level level, const char *line)
+{
+  (void) level;
+  pthread_mutex_lock (&log_mutex);
+  if (nr_lines < MAX_LINES)
+    lines[nr_lines++] = strdup (line);
+  pthread_mutex_unlock (&log_mutex);
+}
+
+static void
+log_forget (void)
+{
+  pthread_mutex_lock (&log_mutex);
+  while (nr_lines > 0)
+    free (lines[--nr_lines]);
+  pthread_mutex_unlock (&log_mutex);
+}
+
+static void
+log_show (void)
+{
+  pthread_mutex_lock (&log_mutex);
+  for (unsigned i = 0; i < nr_lines; ++i)
+    fprintf (stderr, "log: %s\n", lines[i]);
+  pthread_mutex_unlock (&log_mutex);
+}
+
+static unsigned
+log_count (const char *part)
+{
+  unsigned n = 0;
+
+  pthread_mutex_lock (&log_mutex);
+  for (unsigned i = 0; i < nr_lines; ++i)
+    n += strstr (lines[i], part) != NULL;
+  pthread_mutex_unlock (&log_mutex);
+  return n;
+}
+
+static void
+pause_ms (unsigned ms)
+{
+  const struct timespec ts = { ms / 1000, ms % 1000 * 1000000l };
+
+  nanosleep (&ts, NULL);
+}
+
+/* Waits for CONDITION; a failed test shows the log. */
+#define wait_for(condition)                                             \
+  do {                                                                  \
+    const double until_ = engine_now () + PATIENCE;                     \
+    while (!(condition)) {                                              \
+      if (engine_now () > until_) {                                     \
+        log_show ();                                                    \
+        fail_msg ("waited in vain for %s", #condition);                 \
+      }                                                                 \
+      pause_ms (5);                                                     \
+    }                                                                   \
+  } while (0)
+
+#define wait_log(part) wait_for (log_count (part) > 0)
+
+static void
+assert_logged (const char *part)
+{
+  if (log_count (part) == 0) {
+    log_show ();
+    fail_msg ("not in the log: %s", part);
+  }
+}
+
+static void
+assert_contains (const char *text, const char *part)
+{
+  if (strstr (text, part) == NULL)
+    fail_msg ("'%s' is not in: %s", part, text);
+}
+
+/* ---- a server with its target ------------------------------------------------------ */
+
+static struct settings *settings;
+static struct engine *engine;
+static struct map *map;
+static struct fake_disk *disk;
+static struct fake_portal *portal[MAX_PORTALS];
+
+static void
+set (const char *key, const char *value)
+{
+  char err[ERR_SIZE];
+
+  if (settings_set (settings, key, value, err) == -1)
+    fail_msg ("%s=%s: %s", key, value, err);
+}
+
+/* Portals 127.0.0.1:4001 and so on, all to one disk as LUN 1. */
+static int
+setup (void **unused)
+{
+  (void) unused;
+  fake_start (1);
+  log_set_sink (sink);
+  settings = settings_new ();
+  disk = fake_disk_new (1, BLOCKS, BS);
+  for (unsigned i = 0; i < MAX_PORTALS; ++i) {
+    char address[40];
+
+    sprintf (address, "127.0.0.1:%u", 4001 + i);
+    portal[i] = fake_portal_new (address);
+    fake_map_lun (portal[i], 1, disk);
+  }
+  set ("initiator-name", "iqn.2026-11.test.unit:session");
+  set ("target", FAKE_TARGET);
+  set ("discovery", "off");
+  set ("polling-interval", "0.2");
+  set ("login-timeout", "0.5");
+  set ("rr-min-io", "1");
+  return 0;
+}
+
+static int
+teardown (void **unused)
+{
+  (void) unused;
+  if (engine != NULL) {
+    engine_shutdown (engine, 2);
+    engine_free (engine);
+  }
+  engine = NULL;
+  map = NULL;
+  settings_free (settings);
+  fake_end ();
+  log_set_sink (NULL);
+  log_forget ();
+  return 0;
+}
+
+/* As the plugin's get_ready: run in this thread.  Returns engine_verdict. */
+static int
+run (unsigned nr_portals, char err[ERR_SIZE])
+{
+  char text[MAX_PORTALS * 24] = "";
+
+  for (unsigned i = 0; i < nr_portals; ++i)
+    sprintf (text + strlen (text), "%s127.0.0.1:%u", i ? "," : "", 4001 + i);
+  set ("portals", text);
+  assert_int_equal (settings_check (settings, err), 0);
+  engine = engine_new (settings);
+  assert_non_null (engine);
+  engine_start (engine);
+  engine_run_until_settled (engine, PATIENCE);
+  return engine_verdict (engine, err, ERR_SIZE);
+}
+
+static void
+serve (unsigned nr_portals)
+{
+  char err[ERR_SIZE] = "";
+
+  if (run (nr_portals, err) == -1)
+    fail_msg ("%s", err);
+  assert_int_equal (engine_start_thread (engine), 0);
+  map = engine_find_map (engine, "", PATIENCE, err, sizeof err);
+  if (map == NULL)
+    fail_msg ("%s", err);
+}
+
+static void
+refuses (unsigned nr_portals, const char *part)
+{
+  char err[ERR_SIZE] = "";
+
+  assert_int_equal (run (nr_portals, err), -1);
+  assert_contains (err, part);
+}
+
+static unsigned
+active (void)
+{
+  unsigned n;
+
+  engine_lock (engine);
+  n = map->nr_active;
+  engine_unlock (engine);
+  return n;
+}
+
+static struct session *
+session_of (unsigned i)
+{
+  char name[40];
+  struct list *l, *next;
+
+  sprintf (name, "127.0.0.1:%u", 4001 + i);
+  list_for_each (l, next, &engine->sessions) {
+    struct session *s = list_entry (l, struct session, node);
+
+    if (s->kind == SESSION_NORMAL && strcmp (s->name, name) == 0)
+      return s;
+  }
+  fail_msg ("no session %s", name);
+  return NULL;
+}
+
+static enum path_state
+path_of (unsigned i)
+{
+  struct path *p;
+  enum path_state state;
+
+  engine_lock (engine);
+  p = path_find (session_of (i), 1);
+  assert_non_null (p);
+  state = p->state;
+  engine_unlock (engine);
+  return state;
+}
+
+static unsigned
+queued (void)
+{
+  struct list *l, *next;
+  unsigned n = 0;
+
+  engine_lock (engine);
+  list_for_each (l, next, &map->queue)
+    n++;
+  list_for_each (l, next, &map->delayed)
+    n++;
+  engine_unlock (engine);
+  return n;
+}
+
+/* ---- requests ------------------------------------------------------------------------- */
+
+struct job {
+  pthread_t thread;
+  enum request_op op;
+  uint64_t lba;
+  uint32_t blocks;
+  uint8_t buf[16 * BS];
+  int result, error;
+  _Atomic bool done;
+};
+
+static void *
+job_thread (void *opaque)
+{
+  struct job *j = opaque;
+  const uint64_t at = j->lba * BS;
+  const uint32_t n = j->blocks * BS;
+
+  errno = 0;
+  j->result = j->op == OP_READ ? map_read (map, j->buf, n, at)
+    : j->op == OP_WRITE ? map_write (map, j->buf, n, at, false)
+    : map_flush (map);
+  j->error = errno;
+  j->done = true;
+  return NULL;
+}
+
+static void
+job_start (struct job *j, enum request_op op, uint64_t lba, uint32_t blocks)
+{
+  memset (j, 0, sizeof *j);
+  j->op = op;
+  j->lba = lba;
+  j->blocks = blocks;
+  memset (j->buf, op == OP_WRITE ? (int) (lba + 1) & 0xff : 0xee,
+          sizeof j->buf);
+  assert_int_equal (pthread_create (&j->thread, NULL, job_thread, j), 0);
+}
+
+/* ERROR 0: it must succeed, with the data that write jobs write there. */
+static void
+job_end (struct job *j, int error)
+{
+  wait_for (j->done);
+  pthread_join (j->thread, NULL);
+  assert_int_equal (j->result, error ? -1 : 0);
+  if (error)
+    assert_int_equal (j->error, error);
+  else if (j->op == OP_READ)
+    for (uint32_t i = 0; i < j->blocks * BS; ++i)
+      if (j->buf[i] != ((j->lba + 1) & 0xff))
+        fail_msg ("wrong data of LBA %u at byte %u: %02x", (unsigned) j->lba,
+                  i, j->buf[i]);
+}
+
+static void
+do_job (enum request_op op, uint64_t lba, uint32_t blocks, int error)
+{
+  struct job j;
+
+  job_start (&j, op, lba, blocks);
+  job_end (&j, error);
+}
+
+static void
+assert_on_disk (uint64_t lba, uint32_t blocks)
+{
+  uint8_t buf[16 * BS];
+
+  fake_disk_read (disk, lba, buf, blocks);
+  for (uint32_t i = 0; i < blocks * BS; ++i)
+    assert_int_equal (buf[i], (lba + 1) & 0xff);
+}
+
+/* ---- all is well ------------------------------------------------------------------------ */
+
+static void
+two_paths (void **unused)
+{
+  struct lu_facts facts;
+
+  (void) unused;
+  serve (2);
+  assert_int_equal (active (), 2);
+  assert_int_equal (fake_logins (portal[0]), 1);
+  assert_int_equal (fake_logins (portal[1]), 1);
+  map_get_facts (map, &facts);
+  assert_int_equal (facts.blocks, BLOCKS);
+  assert_int_equal (facts.block_size, BS);
+  assert_string_equal (facts.wwid, fake_disk_wwid (disk));
+  for (unsigned i = 0; i < 16; ++i)
+    do_job (OP_WRITE, 16 * i, 16, 0);
+  for (unsigned i = 0; i < 16; ++i) {
+    assert_on_disk (16 * i, 16);
+    do_job (OP_READ, 16 * i, 16, 0);
+  }
+  do_job (OP_FLUSH, 0, 0, 0);
+  /* rr_min_io 1: turn by turn. */
+  assert_int_equal (fake_executed (portal[0]) + fake_executed (portal[1]), 33);
+  assert_in_range (fake_executed (portal[0]), 16, 17);
+  assert_logged ("LUN 1: Direct-Access FAKE MEMORY DISK 0001");
+  assert_logged ("127.0.0.1:4001: reinstated");
+  assert_logged ("127.0.0.1:4002: reinstated");
+  assert_logged ("remaining active paths: 2");
+  assert_int_equal (log_count ("Failing path"), 0);
+}
+
+static void
+discovery_finds_the_other_portal (void **unused)
+{
+  const char *const portals[] = {
+    "127.0.0.1:4001,1", "127.0.0.1:4002,1", NULL
+  };
+
+  (void) unused;
+  fake_offer (FAKE_TARGET, portals);
+  set ("discovery", "on");
+  serve (1);
+  wait_for (active () == 2);
+  do_job (OP_WRITE, 0, 1, 0);
+  assert_int_equal (fake_logins (portal[1]), 1);
+}
+
+static void
+discovery_names_what_is_there (void **unused)
+{
+  const char *const portals[] = { "127.0.0.1:4001,1", NULL };
+
+  (void) unused;
+  fake_offer ("iqn.2026-11.test.fake:other", portals);
+  set ("discovery", "on");
+  refuses (1, "no such target " FAKE_TARGET "; check target=: this portal "
+           "offers iqn.2026-11.test.fake:other");
+}
+
+static void
+split_request (void **unused)
+{
+  (void) unused;
+  fake_disk_limit (disk, 3);
+  serve (2);
+  do_job (OP_WRITE, 100, 16, 0);
+  do_job (OP_READ, 100, 16, 0);
+  assert_on_disk (100, 16);
+  assert_int_equal (fake_executed (portal[0]) + fake_executed (portal[1]), 12);
+}
+
+static void
+any_order (void **unused)
+{
+  struct job jobs[12];
+
+  (void) unused;
+  serve (2);
+  fake_set_delay (portal[0], 0, 30000);
+  fake_set_delay (portal[1], 0, 30000);
+  for (unsigned round = 0; round < 6; ++round) {
+    for (unsigned i = 0; i < 12; ++i)
+      job_start (&jobs[i], round % 2 ? OP_READ : OP_WRITE, 16 * i, 16);
+    for (unsigned i = 0; i < 12; ++i)
+      job_end (&jobs[i], 0);
+  }
+}
+
+/* More commands than room on the session: they wait for one another. */
+static void
+depth_is_kept (void **unused)
+{
+  struct job jobs[12];
+  unsigned most = 0;
+
+  (void) unused;
+  set ("queue-depth", "2");
+  serve (1);
+  fake_set_delay (portal[0], 5000, 10000);
+  for (unsigned i = 0; i < 12; ++i)
+    job_start (&jobs[i], OP_WRITE, i, 1);
+  for (unsigned i = 0; i < 20; ++i) {
+    const unsigned n = fake_waiting (portal[0]);
+
+    most = n > most ? n : most;
+    pause_ms (1);
+  }
+  for (unsigned i = 0; i < 12; ++i)
+    job_end (&jobs[i], 0);
+  assert_in_range (most, 1, 2);
+}
+
+static void
+full_socket (void **unused)
+{
+  struct job j;
+
+  (void) unused;
+  serve (1);
+  fake_set_choked (portal[0], true);
+  job_start (&j, OP_WRITE, 5, 4);
+  pause_ms (100);
+  assert_false (j.done);
+  fake_set_choked (portal[0], false);
+  job_end (&j, 0);
+  assert_on_disk (5, 4);
+  assert_int_equal (log_count ("lost"), 0);
+}
+
+/* ---- death ---------------------------------------------------------------------------------- */
+
+static void
+death_under_load (void **unused)
+{
+  struct job jobs[12];
+
+  (void) unused;
+  serve (2);
+  fake_set_delay (portal[0], 20000, 40000);
+  fake_set_delay (portal[1], 20000, 40000);
+  for (unsigned round = 0; round < 4; ++round) {
+    const unsigned lost = log_count ("session 1 lost: ");
+
+    wait_for (active () == 2);
+    for (unsigned i = 0; i < 12; ++i)
+      job_start (&jobs[i], round % 2 ? OP_READ : OP_WRITE, 16 * i, 16);
+    wait_for (fake_waiting (portal[0]) > 0);
+    fake_kill (portal[0]);
+    for (unsigned i = 0; i < 12; ++i)
+      job_end (&jobs[i], 0);
+    wait_for (log_count ("session 1 lost: ") > lost);
+  }
+  assert_logged ("127.0.0.1:4001: session 1 lost: connection lost");
+  assert_logged ("Failing path 127.0.0.1:4001: connection lost");
+  assert_logged ("127.0.0.1:4001 - tur checker reports path is down");
+  assert_logged ("remaining active paths: 1");
+  wait_for (active () == 2);
+  assert_in_range (fake_logins (portal[0]), 5, 6);
+  assert_int_equal (fake_logins (portal[1]), 1);
+  for (unsigned i = 0; i < 12; ++i)
+    assert_on_disk (16 * i, 16);
+}
+
+/* Nothing in flight: iscsi_service says 0 first, and only then -1. */
+static void
+death_while_idle (void **unused)
+{
+  (void) unused;
+  set ("noop-out-interval", "0");
+  set ("path-checker", "none");
+  serve (2);
+  fake_kill (portal[1]);
+  wait_log ("127.0.0.1:4002: session 2 lost: the target closed the connection");
+  wait_log ("remaining active paths: 1");
+  wait_for (active () == 2);
+  do_job (OP_WRITE, 0, 1, 0);
+  do_job (OP_WRITE, 1, 1, 0);
+}
+
+/* The command is accepted by a context that is dead already. */
+static void
+submit_to_the_dead (void **unused)
+{
+  (void) unused;
+  set ("noop-out-interval", "0");
+  set ("path-checker", "none");
+  serve (2);
+  for (unsigned i = 0; i < 20; ++i) {
+    wait_for (active () == 2);
+    /* With the lock the service thread cannot see the death first. */
+    engine_lock (engine);
+    fake_kill (portal[i % 2]);
+    engine_unlock (engine);
+    do_job (OP_WRITE, i, 1, 0);
+    do_job (OP_WRITE, i + 1, 1, 0);
+    assert_on_disk (i, 1);
+  }
+}
+
+static void
+all_paths_die_and_fail (void **unused)
+{
+  struct job jobs[4];
+
+  (void) unused;
+  set ("no-path-retry", "fail");
+  serve (2);
+  for (unsigned i = 0; i < 2; ++i) {
+    fake_set_silent (portal[i], true);
+    fake_set_connect (portal[i], FAKE_CONNECT_REFUSED);
+  }
+  for (unsigned i = 0; i < 4; ++i)
+    job_start (&jobs[i], i % 2 ? OP_READ : OP_WRITE, i, 1);
+  wait_for (fake_waiting (portal[0]) + fake_waiting (portal[1]) >= 4);
+  fake_kill (portal[0]);
+  fake_kill (portal[1]);
+  for (unsigned i = 0; i < 4; ++i)
+    job_end (&jobs[i], EIO);
+  do_job (OP_FLUSH, 0, 0, EIO);
+  assert_logged ("remaining active paths: 0");
+  for (unsigned i = 0; i < 2; ++i) {
+    fake_set_silent (portal[i], false);
+    fake_set_connect (portal[i], FAKE_CONNECT_OK);
+  }
+  wait_for (active () == 2);
+  do_job (OP_WRITE, 0, 1, 0);
+}
+
+static void
+all_paths_die_and_queue (void **unused)
+{
+  struct job jobs[6];
+
+  (void) unused;
+  set ("no-path-retry", "queue");
+  serve (2);
+  for (unsigned i = 0; i < 2; ++i) {
+    fake_set_connect (portal[i], FAKE_CONNECT_REFUSED);
+    fake_kill (portal[i]);
+  }
+  wait_for (active () == 0);
+  for (unsigned i = 0; i < 6; ++i)
+    job_start (&jobs[i], OP_WRITE, i, 1);
+  wait_for (queued () == 6);
+  pause_ms (600);
+  assert_int_equal (queued (), 6);
+  fake_set_connect (portal[1], FAKE_CONNECT_OK);
+  for (unsigned i = 0; i < 6; ++i)
+    job_end (&jobs[i], 0);
+  assert_int_equal (active (), 1);
+}
+
+/* 3 polling intervals of 0.2 s. */
+static void
+all_paths_die_and_queue_for_a_while (void **unused)
+{
+  struct job j;
+  double start;
+
+  (void) unused;
+  set ("no-path-retry", "3");
+  serve (1);
+  fake_set_connect (portal[0], FAKE_CONNECT_REFUSED);
+  fake_kill (portal[0]);
+  wait_log ("Entering recovery mode: max_retries=3");
+  start = engine_now ();
+  job_start (&j, OP_WRITE, 0, 1);
+  job_end (&j, EIO);
+  assert_true (engine_now () - start > 0.3);
+  assert_logged ("Disable queueing");
+  do_job (OP_READ, 0, 1, EIO);
+  fake_set_connect (portal[0], FAKE_CONNECT_OK);
+  wait_for (active () == 1);
+  do_job (OP_WRITE, 0, 1, 0);
+  log_forget ();
+
+  /* In time this time. */
+  fake_kill (portal[0]);
+  wait_log ("Entering recovery mode");
+  do_job (OP_WRITE, 7, 1, 0);
+  assert_logged ("Recovered to normal mode");
+  assert_int_equal (log_count ("Disable queueing"), 0);
+}
+
+/* ---- callbacks inside of a submit (1.20.3) -------------------------------------------------- */
+
+static void
+eager_callbacks (void **unused)
+{
+  (void) unused;
+  fake_set_eager (true);
+  serve (2);
+  for (unsigned i = 0; i < 64; ++i) {
+    do_job (OP_WRITE, 16 * (i % 8), 16, 0);
+    do_job (OP_READ, 16 * (i % 8), 16, 0);
+  }
+  assert_in_range (fake_eager_callbacks (), 20, 1000);
+  /* The answer that sends it again, and the one that fails the path. */
+  fake_fault (portal[0], (struct fake_fault) {
+      .opcode = 0x2a, .lun = 1, .count = 20,
+      .status = SCSI_STATUS_CHECK_CONDITION, .key = 6, .asc = 0x2a,
+      .ascq = 1 });
+  for (unsigned i = 0; i < 20; ++i)
+    do_job (OP_WRITE, i, 1, 0);
+}
+
+static void
+eager_death (void **unused)
+{
+  struct job jobs[8];
+
+  (void) unused;
+  fake_set_eager (true);
+  serve (2);
+  fake_set_delay (portal[0], 1000, 5000);
+  fake_set_delay (portal[1], 1000, 5000);
+  for (unsigned round = 0; round < 12; ++round) {
+    wait_for (active () == 2);
+    for (unsigned i = 0; i < 4; ++i)
+      job_start (&jobs[i], OP_WRITE, 16 * i, 16);
+    engine_lock (engine);
+    fake_kill (portal[round % 2]);
+    engine_unlock (engine);
+    for (unsigned i = 4; i < 8; ++i)
+      job_start (&jobs[i], OP_WRITE, 16 * i, 16);
+    for (unsigned i = 0; i < 8; ++i)
+      job_end (&jobs[i], 0);
+  }
+  for (unsigned i = 0; i < 8; ++i)
+    assert_on_disk (16 * i, 16);
+}
+
+/* ---- getting there ---------------------------------------------------------------------------- */
+
+static void
+connect_refused (void **unused)
+{
+  (void) unused;
+  fake_set_connect (portal[0], FAKE_CONNECT_REFUSED);
+  refuses (1, "127.0.0.1:4001: cannot connect: Connection refused: target "
+           FAKE_TARGET "; is the target running, and is this its port?");
+}
+
+static void
+connect_refused_at_once (void **unused)
+{
+  (void) unused;
+  fake_set_connect (portal[0], FAKE_CONNECT_AT_ONCE);
+  refuses (1, "127.0.0.1:4001: cannot connect: Connect failed with errno : "
+           "Connection refused");
+}
+
+static void
+connect_failed (void **unused)
+{
+  (void) unused;
+  fake_set_connect (portal[0], FAKE_CONNECT_FAILED);
+  refuses (1, "cannot connect: iscsi_service: socket error No route to host");
+}
+
+static void
+connect_never_told (void **unused)
+{
+  double start;
+
+  (void) unused;
+  fake_set_connect (portal[0], FAKE_CONNECT_LOST);
+  start = engine_now ();
+  refuses (1, "127.0.0.1:4001: cannot connect: no answer within 0.5 s: target "
+           FAKE_TARGET "; check address, network and firewall");
+  assert_true (engine_now () - start >= 0.45);
+  assert_true (engine_now () - start < 5);
+}
+
+static void
+login_never_told (void **unused)
+{
+  (void) unused;
+  fake_set_login (portal[0], FAKE_LOGIN_LOST, NULL);
+  refuses (1, "127.0.0.1:4001: login: no answer within 0.5 s");
+}
+
+/* The other path serves; the bad one is tried until it is good. */
+static void
+one_of_two_comes_late (void **unused)
+{
+  (void) unused;
+  fake_set_login (portal[1], FAKE_LOGIN_LOST, NULL);
+  serve (2);
+  assert_int_equal (active (), 1);
+  assert_logged ("127.0.0.1:4002: login: no answer within 0.5 s");
+  do_job (OP_WRITE, 0, 1, 0);
+  fake_set_login (portal[1], FAKE_LOGIN_OK, NULL);
+  wait_for (active () == 2);
+}
+
+static void
+login_texts (void **unused)
+{
+  static const struct { const char *text, *expected; } cases[] = {
+    { "Failed to log in to target. Status: Authentication failure(513)",
+      "authentication failed: the target did not accept user= and password= "
+      "(Failed to log in to target. Status: Authentication failure(513))" },
+    { "Failed to log in to target. It did not return CHAP_R during SECNEG.",
+      "the target did not prove itself with mutual-user and mutual-password" },
+    { "Authentication failed. Invalid CHAP_R response from the target",
+      "the target did not prove itself" },
+    { "Failed to log in to target. Status: Target not found(515)",
+      "`mpiscsi discover` lists the targets" },
+    { "Failed to log in to target. Status: Authorization failure(514)",
+      "allow this initiator name at the target, or set initiator-name=" },
+    { "Failed to log in to target. Status: Out of resources(770)",
+      "see the target's log" },
+  };
+
+  (void) unused;
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
+    if (i > 0) {
+      teardown (NULL);
+      setup (NULL);
+    }
+    fake_set_login (portal[0], FAKE_LOGIN_FAILS, cases[i].text);
+    refuses (1, cases[i].expected);
+  }
+}
+
+static void
+redirected (void **unused)
+{
+  (void) unused;
+  fake_set_login (portal[0], FAKE_LOGIN_REDIRECT, "127.0.0.1:4003");
+  serve (1);
+  assert_logged ("redirects to 127.0.0.1:4003");
+  assert_int_equal (fake_logins (portal[0]), 0);
+  assert_int_equal (fake_logins (portal[2]), 1);
+  do_job (OP_WRITE, 0, 1, 0);
+  assert_int_equal (fake_executed (portal[2]), 1);
+}
+
+static void
+redirected_in_a_circle (void **unused)
+{
+  (void) unused;
+  fake_set_login (portal[0], FAKE_LOGIN_REDIRECT, "127.0.0.1:4002");
+  fake_set_login (portal[1], FAKE_LOGIN_REDIRECT, "127.0.0.1:4001");
+  refuses (1, "redirected more than 8 times");
+}
+
+static void
+no_lun (void **unused)
+{
+  (void) unused;
+  fake_map_lun (portal[0], 1, NULL);
+  refuses (1, "no LUN to serve was found on any target");
+}
+
+static void
+not_that_lun (void **unused)
+{
+  (void) unused;
+  set ("lun", "5");
+  refuses (1, "127.0.0.1:4001: target " FAKE_TARGET " has no LUN 5; check lun=");
+}
+
+static void
+two_disks_with_one_name (void **unused)
+{
+  struct fake_disk *twin;
+
+  (void) unused;
+  twin = fake_disk_new (1, BLOCKS * 2, BS);
+  fake_map_lun (portal[1], 1, twin);
+  refuses (2, "two different disks have the WWID 36");
+}
+
+/* ---- answers ------------------------------------------------------------------------------------ */
+
+static void
+retried_answers (void **unused)
+{
+  (void) unused;
+  serve (1);
+  fake_fault (portal[0], (struct fake_fault) {
+      .opcode = 0x2a, .lun = 1, .count = 2, .status = SCSI_STATUS_BUSY });
+  do_job (OP_WRITE, 0, 1, 0);
+  fake_fault (portal[0], (struct fake_fault) {
+      .opcode = 0x2a, .lun = 1, .count = 5, .key = 6, .asc = 0x29,
+      .status = SCSI_STATUS_CHECK_CONDITION });
+  do_job (OP_WRITE, 1, 1, 0);
+  fake_fault (portal[0], (struct fake_fault) {
+      .opcode = 0x2a, .lun = 1, .count = 3, .status = SCSI_STATUS_TASK_ABORTED,
+      .execute = true });
+  do_job (OP_WRITE, 2, 1, 0);
+  for (unsigned i = 0; i < 3; ++i)
+    assert_on_disk (i, 1);
+  assert_int_equal (log_count ("Failing path"), 0);
+}
+
+static void
+retried_too_often (void **unused)
+{
+  (void) unused;
+  serve (1);
+  fake_fault (portal[0], (struct fake_fault) {
+      .opcode = 0x28, .lun = 1, .count = 33, .key = 0xb,
+      .status = SCSI_STATUS_CHECK_CONDITION });
+  do_job (OP_READ, 0, 1, EIO);
+  assert_logged ("giving up on a command after 32 retries: ABORTED COMMAND");
+}
+
+static void
+busy_too_long (void **unused)
+{
+  (void) unused;
+  set ("command-timeout", "0.5");
+  serve (1);
+  fake_fault (portal[0], (struct fake_fault) {
+      .opcode = 0x28, .lun = 1, .count = 100000, .status = SCSI_STATUS_BUSY });
+  do_job (OP_READ, 0, 1, EIO);
+}
+
+static unsigned
+depth_of (unsigned i)
+{
+  unsigned depth;
+
+  engine_lock (engine);
+  depth = session_of (i)->depth;
+  engine_unlock (engine);
+  return depth;
+}
+
+static void
+task_set_full (void **unused)
+{
+  struct job jobs[8];
+
+  (void) unused;
+  set ("queue-depth", "16");
+  serve (1);
+  fake_set_delay (portal[0], 10000, 10000);
+  fake_fault (portal[0], (struct fake_fault) {
+      .opcode = 0x2a, .lun = 1, .count = 3,
+      .status = SCSI_STATUS_TASK_SET_FULL });
+  for (unsigned i = 0; i < 8; ++i)
+    job_start (&jobs[i], OP_WRITE, i, 1);
+  wait_for (depth_of (0) < 8);
+  for (unsigned i = 0; i < 8; ++i)
+    job_end (&jobs[i], 0);
+  wait_for (depth_of (0) == 16);
+}
+
+static void
+answers_that_fail_the_request (void **unused)
+{
+  static const struct {
+    int status;
+    uint8_t key, asc, ascq;
+    int error;
+  } cases[] = {
+    { SCSI_STATUS_RESERVATION_CONFLICT, 0, 0, 0, EPERM },
+    { SCSI_STATUS_CHECK_CONDITION, 3, 0x11, 0, EIO },
+    { SCSI_STATUS_CHECK_CONDITION, 4, 0x44, 0, EIO },
+    { SCSI_STATUS_CHECK_CONDITION, 7, 0x27, 7, ENOSPC },
+    { SCSI_STATUS_CHECK_CONDITION, 7, 0x27, 0, EPERM },
+  };
+
+  (void) unused;
+  serve (2);
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
+    /* Round robin: one of the two has it soon. */
+    for (unsigned k = 0; k < 2; ++k)
+      fake_fault (portal[k], (struct fake_fault) {
+          .opcode = 0x2a, .lun = 1, .count = 1, .status = cases[i].status,
+          .key = cases[i].key, .asc = cases[i].asc, .ascq = cases[i].ascq });
+    do_job (OP_WRITE, 0, 1, cases[i].error);
+    do_job (OP_WRITE, 0, 1, cases[i].error);
+  }
+  do_job (OP_WRITE, 0, 1, 0);
+  assert_int_equal (active (), 2);
+  assert_int_equal (log_count ("I/O error, LBA 0"), 10);
+  assert_logged ("MEDIUM ERROR 11/00 (unrecovered read error)");
+}
+
+static void
+lun_not_supported (void **unused)
+{
+  (void) unused;
+  serve (2);
+  fake_map_lun (portal[0], 1, NULL);
+  for (unsigned i = 0; i < 4; ++i)
+    do_job (OP_WRITE, i, 1, 0);
+  wait_log ("Failing path 127.0.0.1:4001: ILLEGAL REQUEST 25/00 "
+            "(logical unit not supported)");
+  assert_int_equal (active (), 1);
+  assert_int_equal (fake_logins (portal[0]), 1);
+  fake_map_lun (portal[0], 1, disk);
+  wait_for (active () == 2);
+  assert_int_equal (fake_logins (portal[0]), 1);
+}
+
+/* GOOD, but the end of the data is missing: old memory must not be taken for
+ * the disk's. */
+static void
+short_read (void **unused)
+{
+  (void) unused;
+  serve (2);
+  do_job (OP_WRITE, 0, 16, 0);
+  for (unsigned i = 0; i < 2; ++i)
+    fake_fault (portal[i], (struct fake_fault) {
+        .opcode = 0x28, .lun = 1, .count = 1, .residual = 700 });
+  do_job (OP_READ, 0, 16, EIO);
+  wait_for (active () == 2);
+  assert_int_equal (log_count ("short transfer with GOOD status"), 4);
+  do_job (OP_READ, 0, 16, 0);
+
+  fake_fault (portal[0], (struct fake_fault) {
+      .opcode = 0x28, .lun = 1, .count = 1, .residual = 1 });
+  do_job (OP_READ, 0, 16, 0);
+  do_job (OP_READ, 0, 16, 0);
+}
+
+/* ---- silence ------------------------------------------------------------------------------------- */
+
+static void
+silent_path (void **unused)
+{
+  struct job j;
+
+  (void) unused;
+  set ("noop-out-interval", "0.1");
+  set ("noop-out-timeout", "0.3");
+  serve (2);
+  fake_set_silent (portal[0], true);
+  for (unsigned i = 0; i < 2; ++i)
+    do_job (OP_WRITE, i, 1, 0);
+  wait_log ("127.0.0.1:4001: session 1 lost: ping timeout of 0.3 secs expired, "
+            "while another path answers");
+  job_start (&j, OP_WRITE, 9, 1);
+  job_end (&j, 0);
+  fake_set_silent (portal[0], false);
+  wait_for (active () == 2);
+}
+
+/* Both are silent, and TCP acknowledges: a busy target loses no path. */
+static void
+busy_target (void **unused)
+{
+  struct job jobs[4];
+
+  (void) unused;
+  set ("noop-out-interval", "0.1");
+  set ("noop-out-timeout", "0.2");
+  serve (2);
+  for (unsigned i = 0; i < 2; ++i) {
+    fake_set_tcp (portal[i], 0, 0);
+    fake_set_silent (portal[i], true);
+  }
+  for (unsigned i = 0; i < 4; ++i)
+    job_start (&jobs[i], OP_WRITE, i, 1);
+  pause_ms (1500);
+  assert_int_equal (active (), 2);
+  for (unsigned i = 0; i < 2; ++i)
+    fake_set_silent (portal[i], false);
+  for (unsigned i = 0; i < 4; ++i)
+    job_end (&jobs[i], 0);
+  assert_int_equal (log_count ("lost"), 0);
+}
+
+static void
+no_tcp_acknowledgement (void **unused)
+{
+  struct job j;
+
+  (void) unused;
+  set ("noop-out-interval", "0.1");
+  set ("noop-out-timeout", "60");
+  serve (2);
+  fake_set_silent (portal[0], true);
+  fake_set_tcp (portal[0], 3, 4);
+  job_start (&j, OP_WRITE, 0, 1);
+  wait_log ("127.0.0.1:4001: session 1 lost: no TCP acknowledgement "
+            "(4 retransmissions)");
+  job_end (&j, 0);
+  /* The last one gets fast_io_fail_tmo, 5 s: it does not die at once. */
+  assert_int_equal (active (), 1);
+}
+
+static void
+lost_command (void **unused)
+{
+  (void) unused;
+  set ("command-timeout", "0.5");
+  serve (2);
+  for (unsigned i = 0; i < 2; ++i)
+    fake_fault (portal[i], (struct fake_fault) {
+        .opcode = 0x2a, .lun = 1, .count = 1, .hang = true });
+  do_job (OP_WRITE, 0, 1, 0);
+  assert_on_disk (0, 1);
+  wait_log ("command timeout of 0.5 secs expired");
+  wait_for (active () == 2);
+}
+
+/* ---- another disk ------------------------------------------------------------------------------------ */
+
+static void
+another_disk_after_login (void **unused)
+{
+  struct fake_disk *other;
+  uint8_t zero[BS] = { 0 }, buf[BS];
+
+  (void) unused;
+  other = fake_disk_new (2, BLOCKS, BS);
+  serve (2);
+  fake_map_lun (portal[0], 1, other);
+  fake_kill (portal[0]);
+  wait_log ("127.0.0.1:4001: path is not used any more: another disk answers "
+            "here now: WWID 360000000000000000000000000000002");
+  assert_int_equal (path_of (0), PATH_WRONG);
+  for (unsigned i = 0; i < 8; ++i)
+    do_job (OP_WRITE, i, 1, 0);
+  assert_int_equal (active (), 1);
+  for (unsigned i = 0; i < 8; ++i) {
+    fake_disk_read (other, i, buf, 1);
+    assert_memory_equal (buf, zero, BS);
+  }
+  /* The checker sees when it is right again. */
+  fake_map_lun (portal[0], 1, disk);
+  wait_for (path_of (0) == PATH_UP);
+  assert_int_equal (active (), 2);
+}
+
+/* Under a session that stays, told by 3F/03. */
+static void
+another_disk_by_attention (void **unused)
+{
+  struct fake_disk *other;
+
+  (void) unused;
+  other = fake_disk_new (2, BLOCKS, BS);
+  serve (2);
+  fake_map_lun (portal[0], 1, other);
+  fake_fault (portal[0], (struct fake_fault) {
+      .opcode = -1, .lun = 1, .count = 1, .key = 6, .asc = 0x3f, .ascq = 3,
+      .status = SCSI_STATUS_CHECK_CONDITION });
+  wait_for (path_of (0) == PATH_WRONG);
+  assert_int_equal (fake_logins (portal[0]), 1);
+}
+
+static void
+disk_grows (void **unused)
+{
+  struct lu_facts facts;
+
+  (void) unused;
+  serve (2);
+  fake_disk_resize (disk, BLOCKS * 2);
+  for (unsigned i = 0; i < 2; ++i)
+    fake_fault (portal[i], (struct fake_fault) {
+        .opcode = 0x00, .lun = 1, .count = 1, .key = 6, .asc = 0x2a,
+        .ascq = 9, .status = SCSI_STATUS_CHECK_CONDITION });
+  wait_log ("capacity changed from 1024 to 2048 blocks");
+  wait_for (active () == 2);
+  map_get_facts (map, &facts);
+  assert_int_equal (facts.blocks, BLOCKS * 2);
+  do_job (OP_WRITE, BLOCKS * 2 - 1, 1, 0);
+}
+
+/* ---- the end ---------------------------------------------------------------------------------------------- */
+
+static void
+shutdown_in_flight (void **unused)
+{
+  struct job jobs[3];
+
+  (void) unused;
+  serve (1);
+  fake_fault (portal[0], (struct fake_fault) {
+      .opcode = -1, .lun = 1, .count = 3, .hang = true });
+  for (unsigned i = 0; i < 3; ++i)
+    job_start (&jobs[i], OP_WRITE, i, 1);
+  wait_for (fake_waiting (portal[0]) >= 2);
+  engine_shutdown (engine, 2);
+  for (unsigned i = 0; i < 3; ++i)
+    wait_for (jobs[i].done);
+  for (unsigned i = 0; i < 3; ++i) {
+    pthread_join (jobs[i].thread, NULL);
+    if (jobs[i].result == -1)
+      assert_int_equal (jobs[i].error, ESHUTDOWN);
+  }
+  do_job (OP_WRITE, 0, 1, ESHUTDOWN);
+}
+
+static void
+shutdown_with_queue (void **unused)
+{
+  struct job jobs[3];
+  double start;
+
+  (void) unused;
+  set ("no-path-retry", "queue");
+  serve (1);
+  fake_set_connect (portal[0], FAKE_CONNECT_REFUSED);
+  fake_kill (portal[0]);
+  wait_for (active () == 0);
+  for (unsigned i = 0; i < 3; ++i)
+    job_start (&jobs[i], OP_WRITE, i, 1);
+  assert_true (engine_wait_stuck (engine));
+  wait_for (queued () == 3);
+  start = engine_now ();
+  engine_abandon (engine);
+  for (unsigned i = 0; i < 3; ++i)
+    job_end (&jobs[i], ESHUTDOWN);
+  assert_true (engine_now () - start < 1);
+  assert_false (engine_wait_stuck (engine));
+}
+
+/* What waits for its next try is failed as well. */
+static void
+shutdown_with_delayed (void **unused)
+{
+  struct job jobs[2];
+
+  (void) unused;
+  serve (1);
+  fake_fault (portal[0], (struct fake_fault) {
+      .opcode = 0x2a, .lun = 1, .count = 100000, .key = 2, .asc = 4,
+      .ascq = 0x0a, .status = SCSI_STATUS_CHECK_CONDITION });
+  for (unsigned i = 0; i < 2; ++i)
+    job_start (&jobs[i], OP_WRITE, i, 1);
+  wait_for (queued () == 2);
+  engine_shutdown (engine, 2);
+  for (unsigned i = 0; i < 2; ++i)
+    job_end (&jobs[i], ESHUTDOWN);
+}
+
+/* A worker's submit finds a session dead when the service thread is about to
+ * end: nobody has destroyed its context when the logouts begin. */
+static void
+shutdown_of_the_dead (void **unused)
+{
+  struct job jobs[2];
+
+  (void) unused;
+  set ("noop-out-interval", "0");
+  set ("path-checker", "none");
+  fake_set_eager (true);
+  serve (2);
+  engine_lock (engine);
+  engine->stop = true;          /* as engine_shutdown does */
+  fake_kill (portal[0]);
+  fake_set_connect (portal[0], FAKE_CONNECT_REFUSED);
+  for (unsigned i = 0; i < 2; ++i)
+    job_start (&jobs[i], OP_WRITE, i, 1);
+  pause_ms (50);
+  engine_unlock (engine);
+  pause_ms (50);
+  engine_shutdown (engine, 2);
+  for (unsigned i = 0; i < 2; ++i) {
+    wait_for (jobs[i].done);
+    pthread_join (jobs[i].thread, NULL);
+    if (jobs[i].result == -1)
+      assert_int_equal (jobs[i].error, ESHUTDOWN);
+  }
+  do_job (OP_WRITE, 0, 1, ESHUTDOWN);
+}
+
+static void
+logout_closes (void **unused)
+{
+  double start;
+
+  (void) unused;
+  fake_set_logout (portal[0], FAKE_LOGOUT_CLOSES);
+  serve (2);
+  start = engine_now ();
+  engine_shutdown (engine, 5);
+  assert_true (engine_now () - start < 1);
+  assert_int_equal (log_count ("Failing path 127.0.0.1:4001: logged out"), 1);
+  assert_int_equal (log_count ("lost"), 0);
+}
+
+static void
+logout_never_told (void **unused)
+{
+  double start;
+
+  (void) unused;
+  fake_set_logout (portal[0], FAKE_LOGOUT_LOST);
+  serve (2);
+  start = engine_now ();
+  engine_shutdown (engine, 5);
+  assert_true (engine_now () - start < 3);
+}
+
+static void
+free_without_shutdown (void **unused)
+{
+  char err[ERR_SIZE];
+
+  (void) unused;
+  assert_int_equal (run (2, err), 0);
+  engine_free (engine);
+  engine = NULL;
+}
+
+/* ---- the fake itself -------------------------------------------------------------------------------------- */
+
+static void
+ignore_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
+{
+  (void) ctx;
+  (void) status;
+  (void) data;
+  (void) opaque;
+}
+
+static void
+destroy_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
+{
+  (void) status;
+  (void) data;
+  (void) opaque;
+  iscsi_destroy_context (ctx);
+}
+
+static struct iscsi_context *
+logged_in (void)
+{
+  struct iscsi_context *c = iscsi_create_context ("iqn.2026-11.test:x");
+
+  iscsi_set_targetname (c, FAKE_TARGET);
+  iscsi_connect_async (c, "127.0.0.1:4001", ignore_cb, NULL);
+  iscsi_service (c, POLLOUT);
+  iscsi_login_async (c, ignore_cb, NULL);
+  iscsi_service (c, POLLOUT);
+  iscsi_service (c, POLLIN);
+  return c;
+}
+
+static void
+tur (struct iscsi_context *c, struct scsi_task *task, iscsi_command_cb cb)
+{
+  memset (task, 0, sizeof *task);
+  task->cdb_size = 6;
+  task->xfer_dir = SCSI_XFER_NONE;
+  iscsi_scsi_command_async (c, 1, task, cb, NULL, NULL);
+}
+
+static void
+commit (unsigned what)
+{
+  struct scsi_task task, second;
+  struct iscsi_context *c, *d;
+
+  fake_start (1);
+  fake_map_lun (fake_portal_new ("127.0.0.1:4001"), 1,
+                fake_disk_new (1, 8, 512));
+  c = logged_in ();
+  switch (what) {
+  case 0:                       /* twice */
+    iscsi_destroy_context (c);
+    iscsi_destroy_context (c);
+    break;
+  case 1:                       /* leak */
+    fake_end ();
+    break;
+  case 2:                       /* use after destroy */
+    iscsi_destroy_context (c);
+    tur (c, &task, ignore_cb);
+    break;
+  case 3:                       /* destroy in a callback */
+    tur (c, &task, destroy_cb);
+    iscsi_service (c, POLLOUT);
+    iscsi_service (c, POLLIN);
+    break;
+  case 4:                       /* one task, two contexts */
+    d = logged_in ();
+    tur (c, &task, ignore_cb);
+    tur (d, &task, ignore_cb);
+    break;
+  case 5:                       /* a task that is gone */
+    tur (c, &task, ignore_cb);
+    memset (&task, 0xa5, sizeof task);
+    iscsi_destroy_context (c);
+    break;
+  case 6:                       /* submit after the death was told */
+    tur (c, &task, ignore_cb);
+    fake_kill (fake_find_portal ("127.0.0.1:4001"));
+    iscsi_service (c, POLLIN);
+    tur (c, &second, ignore_cb);
+    break;
+  case 7:                       /* none: the child must survive this one */
+    tur (c, &task, ignore_cb);
+    iscsi_service (c, POLLOUT);
+    iscsi_service (c, POLLIN);
+    iscsi_destroy_context (c);
+    fake_end ();
+    break;
+  }
+}
+
+/* A watch that never barks guards nothing. */
+static void
+misuse_is_noticed (void **unused)
+{
+  (void) unused;
+  for (unsigned i = 0; i < 8; ++i) {
+    const pid_t pid = fork ();
+    int status;
+
+    assert_true (pid >= 0);
+    if (pid == 0) {
+      const struct rlimit none = { 0, 0 };
+
+      setrlimit (RLIMIT_CORE, &none);
+      signal (SIGABRT, SIG_DFL);
+      if (freopen ("/dev/null", "w", stderr) == NULL)
+        _exit (3);
+      commit (i);
+      _exit (0);
+    }
+    assert_int_equal (waitpid (pid, &status, 0), pid);
+    if (i < 7)
+      assert_true (WIFSIGNALED (status) && WTERMSIG (status) == SIGABRT);
+    else
+      assert_true (WIFEXITED (status) && WEXITSTATUS (status) == 0);
+  }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown (name, setup, teardown)
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+    /* First, while there are no threads that a fork would lose. */
+    cmocka_unit_test (misuse_is_noticed),
+    TEST (two_paths),
+    TEST (discovery_finds_the_other_portal),
+    TEST (discovery_names_what_is_there),
+    TEST (split_request),
+    TEST (any_order),
+    TEST (depth_is_kept),
+    TEST (full_socket),
+    TEST (death_under_load),
+    TEST (death_while_idle),
+    TEST (submit_to_the_dead),
+    TEST (all_paths_die_and_fail),
+    TEST (all_paths_die_and_queue),
+    TEST (all_paths_die_and_queue_for_a_while),
+    TEST (eager_callbacks),
+    TEST (eager_death),
+    TEST (connect_refused),
+    TEST (connect_refused_at_once),
+    TEST (connect_failed),
+    TEST (connect_never_told),
+    TEST (login_never_told),
+    TEST (one_of_two_comes_late),
+    TEST (login_texts),
+    TEST (redirected),
+    TEST (redirected_in_a_circle),
+    TEST (no_lun),
+    TEST (not_that_lun),
+    TEST (two_disks_with_one_name),
+    TEST (retried_answers),
+    TEST (retried_too_often),
+    TEST (busy_too_long),
+    TEST (task_set_full),
+    TEST (answers_that_fail_the_request),
+    TEST (lun_not_supported),
+    TEST (short_read),
+    TEST (silent_path),
+    TEST (busy_target),
+    TEST (no_tcp_acknowledgement),
+    TEST (lost_command),
+    TEST (another_disk_after_login),
+    TEST (another_disk_by_attention),
+    TEST (disk_grows),
+    TEST (shutdown_in_flight),
+    TEST (shutdown_with_queue),
+    TEST (shutdown_with_delayed),
+    TEST (shutdown_of_the_dead),
+    TEST (logout_closes),
+    TEST (logout_never_told),
+    TEST (free_without_shutdown),
+  };
+
+  return cmocka_run_group_tests_name ("session", tests, NULL, NULL);
+}
