@@ -28,6 +28,57 @@ describe (const struct map *m, char *buf, size_t size)
             m->nr_active, m->nr_paths, m->wwid);
 }
 
+/* Is there any?  LOOK: what is behind each shall be looked at again. */
+static bool
+any_path (struct map *m, bool look)
+{
+  struct list *l, *next;
+  bool found;
+
+  engine_lock (engine);
+  found = m->nr_active > 0;
+  if (look)
+    list_for_each (l, next, &m->paths)
+      list_entry (l, struct path, map_node)->session->want_probe = true;
+  engine_unlock (engine);
+  return found;
+}
+
+/* A target that was resized should say so (UNIT ATTENTION 2A/09), but not all
+ * do.  So a new client has the capacity read; if it is another, all paths
+ * have to agree on it before the map takes it (map_capacity_seen), and that
+ * is waited for, but not for long. */
+static void
+refresh_capacity (struct handle *h)
+{
+  struct lu_facts seen;
+  struct request req;
+  uint8_t answer[32] = { 0 };
+
+  /* Without a path a client may open all the same: its I/O waits, or not, as
+   * no_path_retry says. */
+  if (!any_path (h->map, false) ||
+      request_init (&req, h->map, OP_READ, 1) == -1)
+    return;
+  req.part.optional = true;
+  req.part.may_be_short = true;
+  command_prepare (&req.part,
+                   cdb_read_capacity16 (req.part.cdb, sizeof answer),
+                   SCSI_XFER_READ, answer, sizeof answer);
+  lu_facts_init (&seen);
+  if (request_finish (&req) == -1 || req.residual >= sizeof answer ||
+      !parse_read_capacity16 (&seen, answer, sizeof answer - req.residual) ||
+      seen.blocks == h->facts.blocks ||
+      seen.block_size != h->facts.block_size)
+    return;
+  any_path (h->map, true);
+  for (int i = 0; i < 40 && h->facts.blocks != seen.blocks; ++i) {
+    if (nbdkit_nanosleep (0, 50000000) == -1)
+      return;
+    map_get_facts (h->map, &h->facts);
+  }
+}
+
 void *
 mpiscsi_open (int readonly)
 {
@@ -48,6 +99,8 @@ mpiscsi_open (int readonly)
   }
   h->readonly = readonly;
   map_get_facts (h->map, &h->facts);
+  refresh_capacity (h);
+  h->losses = map_losses (h->map);
   return h;
 }
 

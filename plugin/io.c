@@ -107,8 +107,25 @@ failed (const char *what)
 {
   const int err = errno;
 
-  nbdkit_error ("%s: %s", what, err == EIO ? "I/O error, or no path left"
-                : err == ESHUTDOWN ? "server is shutting down" : "failed");
+  switch (err) {
+  case EPERM:
+    /* Another host's reservation, or write protection: each request of a
+     * client that goes on fails, and the server has logged it once. */
+    nbdkit_debug ("%s: not permitted", what);
+    break;
+  case EIO:
+    nbdkit_error ("%s: I/O error, or no path left", what);
+    break;
+  case ESHUTDOWN:
+    nbdkit_error ("%s: server is shutting down", what);
+    break;
+  case ENOSPC:
+    nbdkit_error ("%s: the thin provisioned LUN has no space left", what);
+    break;
+  default:
+    errno = err;
+    nbdkit_error ("%s: %m", what);
+  }
   nbdkit_set_error (err);
   return -1;
 }
@@ -138,13 +155,23 @@ mpiscsi_pwrite (void *handle, const void *buf, uint32_t count,
     ? failed ("write") : 0;
 }
 
+static int
+flush (struct handle *h)
+{
+  unsigned losses = h->losses;
+  const int r = map_flush_told (h->map, &losses);
+
+  h->losses = losses;
+  return r == -1 ? failed ("flush") : 0;
+}
+
 int
 mpiscsi_flush (void *handle, uint32_t flags)
 {
   struct handle *h = handle;
 
   (void) flags;
-  return map_flush (h->map) == -1 ? failed ("flush") : 0;
+  return flush (h);
 }
 
 int
@@ -164,7 +191,7 @@ force (struct handle *h, uint32_t flags)
   if (!(flags & NBDKIT_FLAG_FUA) || (h->facts.has_caching_page &&
                                      !h->facts.wce))
     return 0;
-  return map_flush (h->map) == -1 ? failed ("flush") : 0;
+  return flush (h);
 }
 
 int

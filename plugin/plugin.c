@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control.h"
 #include "plugin.h"
 
 struct engine *engine;
@@ -136,12 +137,17 @@ watch_for_end (void *opaque)
 static int
 mpiscsi_after_fork (void)
 {
+  char err[ERR_SIZE];
+
   log_sink_serving ();
   engine = engine_new (settings);
   if (engine == NULL) {
     nbdkit_error ("cannot start: %m");
     return -1;
   }
+  /* Without it nothing can be shown or steered, but the disk is served. */
+  if (control_start (engine, settings->control, err, sizeof err) == -1)
+    log_warning ("%s", err);
   engine_start (engine);
   if (engine_start_thread (engine) == -1) {
     nbdkit_error ("cannot start a thread: %m");

@@ -16,6 +16,9 @@ struct handle {
   struct map *map;
   bool readonly;
   struct lu_facts facts;
+  /* What this connection knows of map->losses.  Two workers that flush at
+   * the same time may both tell: once too often is right. */
+  _Atomic unsigned losses;
 };
 
 /* plugin.c.  NULL before after_fork. */

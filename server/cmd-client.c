@@ -35,6 +35,7 @@ static int
 connect_to (const char *path)
 {
   struct sockaddr_un addr = { .sun_family = AF_UNIX };
+  const struct timeval patience = { .tv_sec = PATIENCE };
   int fd;
 
   if (strlen (path) >= sizeof addr.sun_path) {
@@ -45,6 +46,8 @@ connect_to (const char *path)
   fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd == -1)
     return -1;
+  /* Holds for connect, too, when the server has no time to accept. */
+  setsockopt (fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   if (connect (fd, (const struct sockaddr *) &addr, sizeof addr) == -1) {
     const int err = errno;
 

@@ -38,7 +38,7 @@ static const char help[] =
   "  -s, --socket PATH    only the server with this control socket\n"
   "  -n, --dry-run        serve: only print the command\n"
   "      --plugin FILE    serve: the plugin to run\n"
-  "      --colour[=WHEN]  auto, always, never\n"
+  "      --color[=WHEN]   auto, always, never\n"
   "  -h, --help\n"
   "  -V, --version\n";
 
@@ -180,7 +180,7 @@ main (int argc, char **argv)
       else if (strcmp (optarg, "never") == 0)
         cmd.colour = false;
       else if (strcmp (optarg, "auto") != 0)
-        return cmd_usage ("--colour is auto, always or never");
+        return cmd_usage ("--color is auto, always or never");
       break;
     case 'h':
       fputs (help, stdout);

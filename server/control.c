@@ -53,6 +53,7 @@ struct control {
   unsigned nr_clients, nr_watching;
   struct list ready;            /* sources that want a turn */
   ev_timer turn;
+  bool in_turn;
   double rest_until;            /* engine_now () */
   ev_timer tick;
   ev_async wake;                /* a watching client has something to write */
@@ -65,7 +66,7 @@ schedule (struct control *c)
 {
   const double rest = c->rest_until - engine_now ();
 
-  if (list_empty (&c->ready) || ev_is_active (&c->turn))
+  if (c->in_turn || list_empty (&c->ready) || ev_is_active (&c->turn))
     return;
   ev_timer_set (&c->turn, rest > 0 ? rest : 0., 0.);
   ev_timer_start (c->engine->loop, &c->turn);
@@ -103,7 +104,9 @@ turn_cb (EV_P_ ev_timer *w, int revents)
     return;
   source = list_entry (c->ready.next, struct source, node);
   list_del (&source->node);
+  c->in_turn = true;
   source->turn (source);        /* it may be gone afterwards */
+  c->in_turn = false;
   c->rest_until = engine_now () + REST * (engine_now () - start);
   schedule (c);
 }

@@ -84,6 +84,9 @@ map_dispatch (struct map *m)
       return;
     }
     list_del (&cmd->node);
+    /* Of a flush that is sent again, what was written meanwhile counts not. */
+    if (cmd->req->op == OP_FLUSH && cmd->req->flush_reaches == 0)
+      cmd->req->flush_reaches = m->written;
     cmd->path = p;
     cmd->lun = p->lun;
     cmd->accounted = true;
@@ -174,17 +177,27 @@ command_answered (struct command *cmd, enum scsi_result result,
   struct map *m = cmd->req->map;
   struct path *p = cmd->path;
   const struct verdict v = verdict_of (result, sense);
+  double latency;
   char text[100];
 
   if (v.actions & ACTION_LOWER_DEPTH)
     lower_depth (p->session);
   if (v.actions & (ACTION_CHECK_CAPACITY | ACTION_CHECK_IDENTITY))
     p->session->want_probe = true;
+  if (v.actions & (ACTION_TARGET_RESET | ACTION_DATA_LOST))
+    path_target_reset (p);
 
   switch (v.kind) {
   case VERDICT_DONE:
     p->stats.ios++;
-    latency_add (&p->latency, engine_now () - cmd->submitted);
+    latency = engine_now () - cmd->submitted;
+    latency_add (&p->latency, latency);
+    p->average_latency = latency_average (p->average_latency, latency,
+                                          1 / 16.);
+    if (cmd->modifies)
+      m->written++;
+    else if (cmd->req->op == OP_FLUSH && cmd->req->flush_reaches > m->flushed)
+      m->flushed = cmd->req->flush_reaches;
     if (cmd->dir == SCSI_XFER_READ)
       p->stats.bytes_read += cmd->bytes;
     else

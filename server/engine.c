@@ -261,6 +261,7 @@ tick_cb (EV_P_ ev_timer *w, int revents)
 
     map_wake_delayed (m, now);
     map_check (m, now);
+    map_check_latency (m);
     fence_check (m, now);
     if (!list_empty (&m->queue) || !list_empty (&m->delayed) ||
         !list_empty (&m->fences))
@@ -449,7 +450,8 @@ engine_del_portal (struct engine *e, const struct portal *portal)
   list_for_each (l, next, &e->sessions) {
     struct session *s = list_entry (l, struct session, node);
 
-    if (!portal_equal (&s->portal, portal))
+    if (!portal_equal (&s->portal, portal) ||
+        (s->kind != SESSION_NORMAL && s->kind != SESSION_DISCOVERY))
       continue;
     if (s->state != SESSION_CLOSED && s->kind == SESSION_NORMAL)
       n++;

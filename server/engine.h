@@ -81,6 +81,7 @@
 #include <iscsi/iscsi.h>
 #include <iscsi/scsi-lowlevel.h>
 
+#include "flap.h"
 #include "health.h"
 #include "indoubt.h"
 #include "latency.h"
@@ -164,6 +165,7 @@ struct request {
   struct command *parts;        /* &part, or malloc'd by request_run's caller */
   struct command part;
   unsigned nr_parts;
+  uint64_t flush_reaches;       /* map->written when the flush was sent */
   unsigned parts_left;
   int error;                    /* 0 or the errno of the first failed part */
   uint32_t residual;            /* may_be_short: bytes that did not come */
@@ -177,6 +179,10 @@ extern int map_read (struct map *map, void *buf, uint32_t count, uint64_t offset
 extern int map_write (struct map *map, const void *buf, uint32_t count,
                       uint64_t offset, bool fua);
 extern int map_flush (struct map *map);
+/* *losses: what the connection knows of map->losses; EIO, and up to date
+ * after, when there were more: data that it was told is written may be gone. */
+extern int map_flush_told (struct map *map, unsigned *losses);
+extern unsigned map_losses (struct map *map);
 /* provision.c: worker threads; the same errors, and ENOTSUP when the LUN
  * cannot do it.  Advisory: what the LUN does not unmap is left as it is. */
 extern int map_trim (struct map *map, uint32_t count, uint64_t offset);
@@ -330,6 +336,9 @@ struct path {
   struct session_stats stats;
   struct latency latency;       /* of commands that succeeded */
   uint64_t path_faults;
+  struct flap flap;
+  double average_latency;       /* seconds, of what was answered lately; 0 none */
+  double check_sent;
   bool reset_expected;          /* our own reset: its UNIT ATTENTION is no news */
 };
 
@@ -356,6 +365,12 @@ struct map {
   bool in_recovery;             /* queueing without a path, for a limited time */
   struct list queue;            /* commands without a path or without room */
   struct list delayed;
+  /* Writes that were acknowledged, and up to which of them a flush has
+   * reached the medium.  With more written than flushed, a target that loses
+   * its cache loses data: losses counts that, and each connection's next
+   * flush fails (map_flush). */
+  uint64_t written, flushed;
+  unsigned losses;
   /* In-doubt write fencing: fence.h. */
   struct indoubt indoubt;
   struct list parked;           /* writes that wait for a fence */
@@ -388,6 +403,11 @@ extern void path_identified (struct session *s, unsigned lun,
 /* A LUN that we know is no longer there, or not usable. */
 extern void path_vanished (struct path *p, const char *why);
 extern void path_check (struct path *p, double now);
+/* Compare the latencies of a map's paths; mark the slow ones. */
+extern void map_check_latency (struct map *m);
+/* The target said that it was reset or restarted (29/00..04), or that an
+ * acknowledged write failed (deferred error). */
+extern void path_target_reset (struct path *p);
 /* map.c: lock held. */
 extern struct map *map_new (struct engine *e, const struct lu_facts *facts,
                             const char *target);

@@ -13,18 +13,33 @@
 #define RETRY 0.5
 /* Seconds that the live paths get to answer before a reset. */
 #define DRAIN 1.0
+/* Nothing new is sent for at most so many seconds, even if the target does
+ * not answer the reset: it may wait for a backing store that hangs. */
+#define FREEZE 5.0
+/* A reset waits so long for another lost session to be reinstated first, so
+ * that one reset does for both. */
+#define COMBINE 1.0
+/* The session's own new login is waited for so long while its portal has not
+ * taken the TCP connection. */
+#define OWN_CONNECT 0.5
+/* With the server going down, a write that waits for a fence fails then. */
+#define SHUTDOWN_GRACE 2.0
 /* With more ranges than this, fence even if no write waits. */
 #define MANY_RANGES 4096
 
-/* A dead nexus (as far as one map is concerned). */
+/* A dead nexus (as far as one map is concerned).  A session that logs in again
+ * and dies again makes another one: what fenced the first one says nothing
+ * about the second. */
 struct fence {
   struct list node;             /* map->fences */
   char target[ISCSI_NAME_SIZE];
   int tpgt;
   uint32_t isid_qualifier;
+  uint64_t login;               /* which one it was of that session */
   char name[300];               /* of the portal, for logs */
-  double since;
+  double since;                 /* fence_timeout counts from here */
   bool reinstated;
+  bool covered;                 /* by the reset that is on its way */
 };
 
 static enum fencing
@@ -45,6 +60,30 @@ may_reset (const struct map *m)
   return ladder (m) == FENCING_AUTO || ladder (m) == FENCING_LUN_RESET;
 }
 
+/* What is left to do for it is a reset, which may wait until it is wanted. */
+static bool
+reset_will_do (const struct map *m, const struct fence *f)
+{
+  return may_reset (m) && (f->reinstated || !may_reinstate (m));
+}
+
+/* A login with the ISID of S that began before S died proves nothing. */
+static void
+stop_older_fencers (const struct session *s)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &s->engine->maps) {
+    struct session *fencer = list_entry (l, struct map, node)->fencer;
+
+    if (fencer != NULL && fencer != s && fencer->ctx != NULL &&
+        !fencer->fence_done &&
+        fencer->isid_qualifier == s->isid_qualifier &&
+        strcmp (fencer->target, s->target) == 0)
+      session_kill (fencer, FAIL_LOST, "the session was lost again");
+  }
+}
+
 bool
 fence_lost (struct command *cmd)
 {
@@ -55,16 +94,12 @@ fence_lost (struct command *cmd)
 
   if (!cmd->modifies || ladder (m) == FENCING_OFF)
     return true;
-  if (cmd->aborted) {           /* by our own reset: not in doubt */
-    cmd->aborted = false;
-    return true;
-  }
   if (cmd->origin == 0)
     cmd->origin = ++m->engine->last_origin;
   list_for_each (l, next, &m->fences) {
     f = list_entry (l, struct fence, node);
     if (f->isid_qualifier == s->isid_qualifier &&
-        strcmp (f->target, s->target) == 0)
+        f->login == s->stats.logins && strcmp (f->target, s->target) == 0)
       break;
     f = NULL;
   }
@@ -75,11 +110,12 @@ fence_lost (struct command *cmd)
     snprintf (f->target, sizeof f->target, "%s", s->target);
     snprintf (f->name, sizeof f->name, "%s", s->name);
     f->isid_qualifier = s->isid_qualifier;
+    f->login = s->stats.logins;
     f->tpgt = s->portal.tpgt;
+    f->since = engine_now ();
     list_add_tail (&m->fences, &f->node);
+    stop_older_fencers (s);
   }
-  f->since = engine_now ();
-  f->reinstated = false;
   m->fence_stats.in_doubt++;
   m->engine->need_fence = true;
   return indoubt_add (&m->indoubt, f, cmd->origin, cmd->lba, cmd->blocks);
@@ -162,7 +198,9 @@ in_flight (const struct map *m)
 
 /* What was in flight during the reset and was not answered before it was is
  * gone: the target has aborted it, without an answer (SAM-5 7.8).  End the
- * sessions that still wait, so that it is sent again. */
+ * sessions that still wait, so that it is sent again.  Its writes are in doubt
+ * like any others: whether they had reached the target, or are still on the
+ * way to it, is not known. */
 static void
 resend_aborted (struct map *m)
 {
@@ -172,14 +210,10 @@ resend_aborted (struct map *m)
     struct path *p = list_entry (l, struct path, map_node);
     bool any = false;
 
-    list_for_each (cl, cnext, &p->session->in_flight) {
-      struct command *cmd = list_entry (cl, struct command, node);
-
-      if (cmd->path == p && cmd->req != NULL) {
-        cmd->aborted = true;
+    /* Of the checker, too. */
+    list_for_each (cl, cnext, &p->session->in_flight)
+      if (list_entry (cl, struct command, node)->lun == p->lun)
         any = true;
-      }
-    }
     if (any)
       session_kill (p->session, FAIL_LOST, "commands aborted by our own "
                     "LOGICAL UNIT RESET");
@@ -225,6 +259,11 @@ send_reset (struct map *m)
                m->name, s->name);
   list_for_each (l, next, &m->paths)
     list_entry (l, struct path, map_node)->reset_expected = true;
+  list_for_each (l, next, &m->fences) {
+    struct fence *f = list_entry (l, struct fence, node);
+
+    f->covered = reset_will_do (m, f);
+  }
   if (iscsi_task_mgmt_lun_reset_async (s->ctx, lun_encode (s->fence_lun),
                                        reset_cb, s) != 0) {
     session_kill (s, FAIL_LOST, "cannot send LOGICAL UNIT RESET: %s",
@@ -295,18 +334,25 @@ live_path (const struct map *m, const char *target, int tpgt)
   return NULL;
 }
 
+/* Does somebody log in with its ISID already? */
 static bool
 logging_in (struct engine *e, const struct fence *f)
 {
   struct list *l, *next;
 
   list_for_each (l, next, &e->sessions) {
-    const struct session *s = list_entry (l, struct session, node);
+    struct session *s = list_entry (l, struct session, node);
 
-    if (s->kind == SESSION_NORMAL && s->ctx != NULL && !s->dying &&
-        s->isid_qualifier == f->isid_qualifier &&
-        strcmp (s->target, f->target) == 0)
-      return true;
+    if (s->kind == SESSION_DISCOVERY || s->ctx == NULL || s->dying ||
+        s->isid_qualifier != f->isid_qualifier ||
+        strcmp (s->target, f->target) != 0)
+      continue;
+    /* Packets to its portal may go nowhere. */
+    if (s->kind == SESSION_NORMAL && s->state == SESSION_CONNECT &&
+        ev_timer_remaining (e->loop, &s->timer) <
+        e->settings->login_timeout - OWN_CONNECT)
+      continue;
+    return true;
   }
   return false;
 }
@@ -337,7 +383,7 @@ fencer_ended (struct map *m, double now)
   list_for_each (l, next, &m->fences) {
     struct fence *f = list_entry (l, struct fence, node);
 
-    if (f->reinstated || !may_reinstate (m))
+    if (f->covered)
       release (m, f, "LOGICAL UNIT RESET");
   }
 }
@@ -349,13 +395,47 @@ wanted (const struct map *m)
     m->indoubt.count > MANY_RANGES;
 }
 
+/* Writes that wait were never sent, so they may fail. */
+static void
+fail_parked (struct map *m)
+{
+  if (!list_empty (&m->parked))
+    log_warning ("%s: writes that wait for a fence fail: the server ends",
+                 m->name);
+  while (!list_empty (&m->parked)) {
+    struct command *cmd = list_entry (m->parked.next, struct command, node);
+
+    list_del (&cmd->node);
+    request_part_done (m->engine, cmd, ESHUTDOWN);
+  }
+}
+
+static void
+check_fence (struct map *m, struct fence *f, double now)
+{
+  const double timeout = m->engine->settings->fence_timeout;
+
+  /* Nobody waits: it can stay until somebody does.  Reset the unit, for all
+   * its initiators, only if it must be. */
+  if (reset_will_do (m, f) && !wanted (m))
+    f->since = now;
+  if (f->reinstated && !may_reset (m))
+    release (m, f, "session reinstatement");
+  else if (now - f->since >= timeout) {
+    log_warning ("%s: %s: gave up fencing after %g s: an old write might "
+                 "still come", m->name, f->name, timeout);
+    m->fence_stats.expired++;
+    release (m, f, "time");
+  }
+}
+
 void
 fence_check (struct map *m, double now)
 {
-  const struct settings *st = m->engine->settings;
+  struct engine *e = m->engine;
   struct list *l, *next;
   const struct path *via;
-  bool all_reinstated = true;
+  bool some_ready = false, more_soon = false;
 
   if (m->fencer != NULL && m->fencer->state == SESSION_CLOSED)
     fencer_ended (m, now);
@@ -363,21 +443,13 @@ fence_check (struct map *m, double now)
       !m->fencer->dying &&
       (in_flight (m) == 0 || now - m->frozen_since > DRAIN))
     send_reset (m);
+  if (m->frozen && now - m->frozen_since > FREEZE)
+    thaw (m);
 
-  list_for_each (l, next, &m->fences) {
-    struct fence *f = list_entry (l, struct fence, node);
-
-    if (f->reinstated && !may_reset (m))
-      release (m, f, "session reinstatement");
-    else if (now - f->since >= st->fence_timeout) {
-      log_warning ("%s: %s: gave up fencing after %g s: an old write might "
-                   "still come", m->name, f->name, st->fence_timeout);
-      m->fence_stats.expired++;
-      release (m, f, "time");
-    }
-    else if (!f->reinstated)
-      all_reinstated = false;
-  }
+  list_for_each (l, next, &m->fences)
+    check_fence (m, list_entry (l, struct fence, node), now);
+  if (e->shutdown && now - e->shutdown_at > SHUTDOWN_GRACE)
+    fail_parked (m);
   if (list_empty (&m->fences) || m->fencer != NULL || now < m->fence_retry_at)
     return;
 
@@ -387,7 +459,7 @@ fence_check (struct map *m, double now)
 
       /* The session's own new login will do, and must not be killed by ours,
        * which has the same ISID. */
-      if (f->reinstated || logging_in (m->engine, f))
+      if (f->reinstated || logging_in (e, f))
         continue;
       via = live_path (m, f->target, f->tpgt);
       if (via != NULL && start (m, via, f))
@@ -395,7 +467,15 @@ fence_check (struct map *m, double now)
     }
   /* With an old connection that may still deliver (no portal of its group
    * is alive) a reset would prove nothing. */
-  if (may_reset (m) && wanted (m) && (all_reinstated || !may_reinstate (m))) {
+  list_for_each (l, next, &m->fences) {
+    const struct fence *f = list_entry (l, struct fence, node);
+
+    if (reset_will_do (m, f))
+      some_ready = true;
+    else if (now - f->since < COMBINE)
+      more_soon = true;
+  }
+  if (may_reset (m) && wanted (m) && some_ready && !more_soon) {
     via = live_path (m, NULL, -1);
     if (via != NULL)
       start (m, via, NULL);

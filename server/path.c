@@ -99,6 +99,9 @@ path_event (struct path *p, enum path_event ev, const char *why)
       log_error ("%s: %s: path is not used any more: %s", m->name,
                  p->session->name, why);
     if (path_is_usable (from)) {
+      flap_failed (&p->flap, &m->settings, engine_now ());
+      p->average_latency = 0;
+      p->sel.slow = false;
       /* The logouts at the end are nobody's failure. */
       const bool quiet = m->engine->shutdown;
 
@@ -227,6 +230,20 @@ new_path (struct session *s, unsigned lun, const struct lu_facts *facts)
   engine_complain (e, false, "%s: LUN %u: out of memory", s->name, lun);
 }
 
+/* It answers, and is the right disk. */
+static void
+path_is_back (struct path *p)
+{
+  if (p->state == PATH_DOWN && p->map->nr_active > 0 &&
+      !flap_may_return (&p->flap, &p->map->settings, engine_now ())) {
+    log_warning ("%s: %s: path is up, but has failed too often: put aside",
+                 p->map->name, p->session->name);
+    path_event (p, PATH_EV_SHAKY, NULL);
+    return;
+  }
+  path_event (p, PATH_EV_UP, NULL);
+}
+
 void
 path_identified (struct session *s, unsigned lun,
                  const struct lu_facts *facts)
@@ -287,13 +304,32 @@ path_identified (struct session *s, unsigned lun,
       return;
     }
   }
-  path_event (p, PATH_EV_UP, NULL);
+  path_is_back (p);
 }
 
 void
 path_vanished (struct path *p, const char *why)
 {
   path_event (p, PATH_EV_DOWN, why);
+}
+
+void
+path_target_reset (struct path *p)
+{
+  struct map *m = p->map;
+
+  if (p->reset_expected) {
+    p->reset_expected = false;
+    return;
+  }
+  /* Without a volatile cache, or with all of it flushed, nothing is lost. */
+  if (m->written <= m->flushed || (m->facts.has_caching_page && !m->facts.wce))
+    return;
+  m->losses++;
+  m->flushed = m->written;
+  log_error ("%s: %s: the target was reset or restarted: writes that were "
+             "not flushed may be lost; the next flush of each connection "
+             "fails", m->name, p->session->name);
 }
 
 /* ---- checker ----------------------------------------------------------------------- */
@@ -307,23 +343,96 @@ check_done (struct command *cmd, enum scsi_result result,
   char text[100];
 
   p->checking = false;
+  if (p->flap.sampling)
+    flap_sampled (&p->flap, v.kind == VERDICT_DONE);
   if (result >= RESULT_LOST)
     return;                     /* session_reap has told the path */
+  if (v.actions & (ACTION_TARGET_RESET | ACTION_DATA_LOST))
+    path_target_reset (p);
+  if (v.kind == VERDICT_DONE) {
+    if (path_is_usable (p->state))
+      flap_good_check (&p->flap, &p->map->settings);
+    /* Of a path that is left alone, this is all that is known. */
+    if (p->sel.slow)
+      p->average_latency = latency_average (p->average_latency, engine_now () -
+                                            p->check_sent, 0.5);
+  }
   if (v.actions & (ACTION_CHECK_CAPACITY | ACTION_CHECK_IDENTITY))
     p->session->want_probe = true;
   if (v.kind == VERDICT_PATH)
     path_event (p, PATH_EV_IO_ERROR, sense_text (sense, text, sizeof text));
 }
 
+static void
+send_check (struct path *p, double now)
+{
+  const bool read = p->map->settings.path_checker == CHECKER_DIRECTIO ||
+    p->sel.slow || p->flap.sampling;
+  struct command *cmd = &p->check;
+
+  if (!session_has_room (p->session))
+    return;
+  memset (cmd, 0, sizeof *cmd);
+  list_init (&cmd->node);
+  cmd->lun = p->lun;
+  cmd->done = check_done;
+  cmd->opaque = p;
+  if (read) {
+    /* One block from the start of the disk, as dm's directio reads it. */
+    if (p->check_buf == NULL)
+      p->check_buf = malloc (p->map->facts.block_size);
+    if (p->check_buf == NULL)
+      return;
+    command_prepare (cmd, cdb_read (cmd->cdb, 0, 1, false), SCSI_XFER_READ,
+                     p->check_buf, p->map->facts.block_size);
+  }
+  else
+    command_prepare (cmd, cdb_test_unit_ready (cmd->cdb), SCSI_XFER_NONE,
+                     NULL, 0);
+  p->checking = true;
+  p->check_sent = now;
+  session_submit (p->session, cmd);
+}
+
+/* A path that was put aside, by its session still up. */
+static void
+check_aside (struct path *p, double now)
+{
+  enum flap_step step = FLAP_STEADY;
+
+  /* The last one is never put aside. */
+  if (p->map->nr_active > 0)
+    step = flap_aside (&p->flap, &p->map->settings, now);
+  switch (step) {
+  case FLAP_WAIT:
+    break;
+  case FLAP_SAMPLE:
+    if (now - p->check_sent >= FLAP_SAMPLE_INTERVAL)
+      send_check (p, now);
+    break;
+  case FLAP_STEADY:
+    path_event (p, PATH_EV_STEADY, NULL);
+    break;
+  }
+}
+
+/* How often a slow path is asked whether it still is, in seconds. */
+#define SLOW_CHECK 1.0
+
 /* Round after round for a path that holds still, the interval doubles. */
 void
 path_check (struct path *p, double now)
 {
   const struct settings *st = p->map->engine->settings;
-  struct command *cmd = &p->check;
   struct session *s = p->session;
 
-  if (now < p->next_check || s->state != SESSION_UP || s->dying || p->checking)
+  if (s->state != SESSION_UP || s->dying || p->checking)
+    return;
+  if (p->state == PATH_SHAKY) {
+    check_aside (p, now);
+    return;
+  }
+  if (now < p->next_check)
     return;
   p->next_check = now + p->check_interval;
   if (p->check_interval * 2 <= st->max_polling_interval)
@@ -339,26 +448,48 @@ path_check (struct path *p, double now)
       s->want_probe = true;
     return;
   }
-  if (p->map->settings.path_checker == CHECKER_NONE || !session_has_room (s))
+  if (p->sel.slow)
+    p->next_check = now + SLOW_CHECK;
+  else if (p->map->settings.path_checker == CHECKER_NONE)
     return;
+  send_check (p, now);
+}
 
-  memset (cmd, 0, sizeof *cmd);
-  list_init (&cmd->node);
-  cmd->lun = p->lun;
-  cmd->done = check_done;
-  cmd->opaque = p;
-  if (p->map->settings.path_checker == CHECKER_DIRECTIO) {
-    /* One block from the start of the disk, as dm's directio reads it. */
-    if (p->check_buf == NULL)
-      p->check_buf = malloc (p->map->facts.block_size);
-    if (p->check_buf == NULL)
-      return;
-    command_prepare (cmd, cdb_read (cmd->cdb, 0, 1, false), SCSI_XFER_READ,
-                     p->check_buf, p->map->facts.block_size);
+void
+map_check_latency (struct map *m)
+{
+  struct list *l, *next, *k, *knext;
+
+  if (m->nr_active < 2)
+    return;
+  list_for_each (l, next, &m->paths) {
+    struct path *p = list_entry (l, struct path, map_node);
+    double best = 0;
+    bool slow;
+
+    if (!path_is_usable (p->state) || p->average_latency == 0)
+      continue;
+    list_for_each (k, knext, &m->paths) {
+      const struct path *q = list_entry (k, struct path, map_node);
+
+      if (q != p && path_is_usable (q->state) && !q->sel.slow &&
+          q->group == p->group && q->average_latency > 0 &&
+          (best == 0 || q->average_latency < best))
+        best = q->average_latency;
+    }
+    if (best == 0)
+      continue;
+    slow = path_latency_is_slow (p->sel.slow, p->average_latency, best);
+    if (slow == p->sel.slow)
+      continue;
+    p->sel.slow = slow;
+    p->next_check = 0;
+    if (slow)
+      log_warning ("%s: %s is slow (%.1f ms, another path %.1f ms): used only "
+                   "when no other path is left", m->name, p->session->name,
+                   p->average_latency * 1e3, best * 1e3);
+    else
+      log_info ("%s: %s is no longer slow (%.1f ms)", m->name,
+                p->session->name, p->average_latency * 1e3);
   }
-  else
-    command_prepare (cmd, cdb_test_unit_ready (cmd->cdb), SCSI_XFER_NONE,
-                     NULL, 0);
-  p->checking = true;
-  session_submit (s, cmd);
 }

@@ -188,3 +188,31 @@ map_flush (struct map *map)
   }
   return -1;
 }
+
+unsigned
+map_losses (struct map *map)
+{
+  unsigned losses;
+
+  engine_lock (map->engine);
+  losses = map->losses;
+  engine_unlock (map->engine);
+  return losses;
+}
+
+int
+map_flush_told (struct map *map, unsigned *losses)
+{
+  unsigned now;
+
+  if (map_flush (map) == -1)
+    return -1;
+  /* After it, since the news may have come with its answer. */
+  now = map_losses (map);
+  if (now != *losses) {
+    *losses = now;
+    errno = EIO;
+    return -1;
+  }
+  return 0;
+}

@@ -550,6 +550,21 @@ io_cb (EV_P_ ev_io *w, int revents)
   session_update_watcher (s);
 }
 
+static bool
+portal_is_busy (const struct session *s)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &s->engine->sessions) {
+    const struct session *o = list_entry (l, struct session, node);
+
+    if (o != s && (o->state == SESSION_CONNECT || o->state == SESSION_LOGIN) &&
+        portal_equal (&o->portal, &s->portal))
+      return true;
+  }
+  return false;
+}
+
 static void
 timer_cb (EV_P_ ev_timer *w, int revents)
 {
@@ -560,7 +575,11 @@ timer_cb (EV_P_ ev_timer *w, int revents)
   (void) revents;
   switch (s->state) {
   case SESSION_WAIT:
-    session_event (s, SESSION_EV_TIMER);
+    /* One login at a time per portal: it may be just coming back. */
+    if (portal_is_busy (s))
+      set_timer (s, 0.05 + 0.05 * engine_random (s->engine));
+    else
+      session_event (s, SESSION_EV_TIMER);
     break;
   case SESSION_RESOLVE:
     session_kill (s, FAIL_RESOLVE, "no answer from the name service within "
@@ -631,21 +650,33 @@ nop_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
     session_kill (s, FAIL_LOST, "connection lost");
 }
 
-/* bytes_acked came with Linux 4.1, behind what glibc's tcp_info has. */
-struct tcp_info_41 {
+/* What Linux has had behind glibc's tcp_info since 4.6 (linux/tcp.h, which
+ * cannot be included together with netinet/tcp.h). */
+struct tcp_info_46 {
   struct tcp_info info;
-  uint64_t pacing_rate, max_pacing_rate, bytes_acked;
+  uint64_t pacing_rate, max_pacing_rate, bytes_acked, bytes_received;
+  uint32_t segs_out, segs_in, notsent_bytes, min_rtt;
 };
+
+/* Does something wait that the peer has not acknowledged?  What a local
+ * firewall drops counts as not sent, and probed for; so does what a target
+ * that does not read leaves no window for, but its kernel answers each probe. */
+static bool
+waits_for_ack (const struct tcp_info_46 *tcp)
+{
+  return tcp->info.tcpi_unacked > 0 ||
+    (tcp->notsent_bytes > 0 && tcp->info.tcpi_probes > 0);
+}
 
 static void
 look_at_tcp (struct session *s, double now)
 {
-  struct tcp_info_41 tcp;
+  struct tcp_info_46 tcp;
   socklen_t len = sizeof tcp;
 
   if (getsockopt (iscsi_get_fd (s->ctx), IPPROTO_TCP, TCP_INFO,
                   &tcp, &len) == -1 || len < sizeof tcp ||
-      tcp.info.tcpi_unacked == 0)
+      !waits_for_ack (&tcp))
     s->unacked_since = 0;
   else if (s->unacked_since == 0 || s->bytes_acked != tcp.bytes_acked) {
     s->unacked_since = now;

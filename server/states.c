@@ -159,7 +159,8 @@ path_table[NR_PATH_STATES][NR_PATH_EVENTS] = {
     [PATH_EV_WRONG]           = P (COMPLAIN, WRONG),
     [PATH_EV_ADMIN_FAIL]      = P (NONE, ADMIN),
     [PATH_EV_ADMIN_REINSTATE] = P (CHECK, DOWN),
-    [PATH_EV_SHAKY]           = P (NONE, DOWN),
+    /* It answers again, but has failed too often. */
+    [PATH_EV_SHAKY]           = P (NONE, SHAKY),
     [PATH_EV_STEADY]          = P (NONE, DOWN),
   },
   [PATH_UP] = {

@@ -36,8 +36,11 @@ fault () {
 tgts=0
 run_model () { # BLOCKSIZE CONNECTIONS THIN OPERATIONS FAULT...
   local bs=$1 conns=$2 thin=$3 ops=$4 word rest client status=0; shift 4
-  local faults=("$@") i=0
-  say "$bs byte blocks, $conns connections, $([ "$thin" = 1 ] && echo thin || echo thick), $# faults"
+  local faults=() i
+  # The list once for each 5000 operations, and at least once.
+  for ((i = 0; i == 0 || i < ops / 5000; i++)); do faults+=("$@"); done
+  i=0
+  say "$bs byte blocks, $conns connections, $([ "$thin" = 1 ] && echo thin || echo thick), ${#faults[@]} faults"
   tgts=$((tgts + 1))
   make_disk "$tmpdir/disk" 16M
   start_tgt "t$tgts" "${portal[@]}"
@@ -68,6 +71,6 @@ run_model () { # BLOCKSIZE CONNECTIONS THIN OPERATIONS FAULT...
 }
 
 run_model 512 1 1 $((OPS / 4)) 0 1
-run_model 4096 4 1 $((OPS / 4)) 2
-run_model 512 4 0 $((OPS / 4)) 1 0
+run_model 4096 4 1 $((OPS / 4)) 2 0
+run_model 512 4 0 $((OPS / 4)) 1 2
 run_model 4096 1 1 $((OPS / 4)) 3

@@ -6,118 +6,129 @@
 # the block, then the old write is let go.
 #
 # With fence=off the old data must win: else this test would prove nothing.
+TEST_TIMEOUT=120
+# shellcheck source=functions.sh
 . "$(dirname "$0")/functions.sh"
-requires command -v python3
-proxy=$top_builddir/tests/iscsi-proxy
-[ -x "$proxy" ] || fail "no $proxy: run make check"
-
-# start_proxy TARGET_PORTAL...: $proxied has the portals of the proxy.
-start_proxy () {
-  local p args=()
-  for p; do args+=(--listen "127.0.0.1:0=$p"); done
-  rm -f "$tmpdir/proxy.log"
-  background "$tmpdir/proxy.log" "$proxy" --control "$tmpdir/proxy.sock" "${args[@]}"
-  proxy_pid=$!
-  wait_until 5 grep -q '^ready' "$tmpdir/proxy.log" || fail "no proxy"
-  read -ra proxied <<<"$(sed -n 's/^ready //p' "$tmpdir/proxy.log")"
-}
-ctl () { "$proxy" ctl "$tmpdir/proxy.sock" "$@"; }
-
-# Which path a write takes is the selector's business: write the block until
-# one was caught.  Then the client's side of A dies, the client overwrites, and
-# only after that (or, if the overwrite waits for the fence, meanwhile) the old
-# write is released.  Prints what the block has in the end, and the release.
-overwrite () { # SECONDS BEFORE RELEASE
-  /usr/bin/python3 - "$uri" "$proxy" "$tmpdir/proxy.sock" "${proxied[0]}" "$1" <<'PY'
-import nbd, subprocess, sys, time
-uri, proxy, sock, portal_a, delay = sys.argv[1:]
-def ctl(*words):
-    r = subprocess.run([proxy, "ctl", sock, *words], capture_output=True,
-                       text=True)
-    if r.returncode:
-        sys.exit("proxy: %s: %s%s" % (words, r.stdout, r.stderr))
-    return r.stdout.strip()
-h = nbd.NBD()
-h.connect_uri(uri)
-old, new = b"o" * 4096, b"n" * 4096
-ctl("at", portal_a, "hold-write", "8", "8")
-pending = []
-def submit(data):
-    c = h.aio_pwrite(nbd.Buffer.from_bytearray(bytearray(data)), 4096)
-    pending.append(c)
-    return c
-def wait(cookies, seconds):
-    end = time.time() + seconds
-    while time.time() < end:
-        if all(h.aio_command_completed(c) for c in cookies):
-            return True
-        h.poll(100)
-    return False
-# One at a time, until one is not answered: that one is held.
-for i in range(64):
-    c = submit(old)
-    done = False
-    end = time.time() + 1
-    while time.time() < end and not done:
-        h.poll(50)
-        done = h.aio_command_completed(c)
-    if not done:
-        break
-else:
-    sys.exit("no write went to path A")
-ctl("at", portal_a, "cut", "rst", "client")
-t0 = time.time()
-end = time.time() + 10
-while not h.aio_command_completed(c):
-    if time.time() > end:
-        sys.exit("the write was not sent again")
-    h.poll(50)
-print("resent after %d ms" % ((time.time() - t0) * 1000))
-# The client knows its write is done, and overwrites.
-t0 = time.time()
-n = submit(new)
-end = time.time() + float(delay)
-done = False
-while time.time() < end and not done:
-    h.poll(50)
-    done = h.aio_command_completed(n)
-if done:
-    print("overwritten after %d ms" % ((time.time() - t0) * 1000))
-released = ctl("release", "3000")
-print(released)
-end = time.time() + 40
-while not done:
-    if time.time() > end:
-        sys.exit("the overwrite was never done")
-    h.poll(50)
-    done = h.aio_command_completed(n)
-    if done:
-        print("overwritten after %d ms" % ((time.time() - t0) * 1000))
-time.sleep(0.3)
-data = h.pread(4096, 4096)
-print("block has " + {old: "old", new: "new"}.get(bytes(data), "mixed"))
-PY
-}
+# shellcheck source=functions-stale.sh
+. "$testsdir/functions-stale.sh"
 
 pick_portals 2
 make_disk "$tmpdir/disk" 64M
 start_tgt t "${portal[@]}"
 tgt_target t 1
-tgt_lun t 1 1 "$tmpdir/disk"
+tgt_lun t 1 1 "$tmpdir/disk" thin_provisioning=1
 start_proxy "${portal[@]}"
-common=("portals=${proxied[0]},${proxied[1]}" discovery=off "target=$iqn" lun=1 rr-min-io=1)
+start () {
+  start_mpiscsi "portals=${proxied[0]},${proxied[1]}" discovery=off "target=$iqn" lun=1 \
+                rr-min-io=1 no-path-retry=10 "$@"
+  wait_for_log 'remaining active paths: 2$'
+}
 
 say "without fencing the old write wins"
-start_mpiscsi "${common[@]}" fence=off
-out=$(overwrite 5); echo "$out"
-assert_match "without fencing" "released=1 good=1.*block has old" "${out//$'\n'/ }"
+start fence=off
+stale overwrite 5
+assert_match "without fencing" 'at once.*released=1 good=1.*block has old' "$out"
 stop_mpiscsi
 
-say "with fencing it does not, in one portal group"
-start_mpiscsi "${common[@]}"
-out=$(overwrite 8); echo "$out"
-assert_match "with fencing" "block has new" "${out//$'\n'/ }"
-wait_for_log "session reinstated through" 5
-wait_for_log "fenced" 5
-assert_not_logged "gave up fencing"
+say "with fencing it does not"
+start
+stale overwrite 8
+assert_match "with fencing" 'at once.*released=0 .*lost=1.*block has new' "$out"
+number 'overwritten after %dms'
+assert_less "the wait, ms" "$value" "$((2000 * slow))"
+wait_for_log 'session reinstated through' 5
+fenced_by 'LOGICAL UNIT RESET'
+stop_mpiscsi
+
+say "writes, zeroes and trims that overlap wait; nothing else does"
+start
+stale flow 2
+assert_match "waiting" 'waiting write zero trim, ' "$out"
+assert_match "the end" 'released=0 .*blocks have new zero zero old' "$out"
+number 'slowest %d ms'
+assert_less "delay of what overlaps nothing, ms" "$value" "$((400 * slow))"
+number 'meanwhile %d requests'
+assert_less "requests meanwhile" 100 "$value"
+number 'waited %d ms'
+assert_less "the wait, ms" 1999 "$value"
+fenced_by 'LOGICAL UNIT RESET'
+stop_mpiscsi
+
+say "fence=reinstate resets nothing"
+start fence=reinstate
+stale overwrite 8
+assert_match "fence=reinstate" 'at once.*lost=1.*block has new' "$out"
+fenced_by 'session reinstatement'
+assert_not_logged 'LOGICAL UNIT RESET'
+stop_mpiscsi
+
+say "fence=hold waits, and says that this is no proof"
+start fence=hold fence-timeout=2
+stale hold no
+number 'overwritten after %d ms'
+assert_less "the wait, ms" 1700 "$value"
+assert_less "the wait, ms" "$value" "$((2500 * slow))"
+assert_match "fence=hold" 'block has new' "$out"
+wait_for_log 'gave up fencing after 2 s: an old write might still come' 1
+assert_not_logged 'LOGICAL UNIT RESET|reinstated through'
+say "... but is good for an old write that comes within that time"
+stale hold yes
+assert_match "fence=hold" 'released=1 good=1.*block has new' "$out"
+stop_mpiscsi
+
+say "auto with a portal that never comes back: bounded, with a warning"
+start fence-timeout=2
+stale hold yes
+assert_match "auto" 'released=1 good=1.*block has new' "$out"
+number 'overwritten after %d ms'
+assert_less "the wait, ms" "$value" "$((2500 * slow))"
+wait_for_log 'gave up fencing after 2 s' 1
+stop_mpiscsi
+
+say "the fencing connection is refused for a while"
+start fence=lun-reset
+stale refused 2
+assert_match "refused" 'waited.*block has new' "$out"
+wait_for_log 'fencing through .* failed: cannot connect'
+assert_less "tries that failed" 1 "$(count_log 'fencing through .* failed: cannot connect')"
+fenced_by 'LOGICAL UNIT RESET'
+stop_mpiscsi
+
+say "the other path dies as well, with a write of its own in doubt"
+start
+stale again "${proxied[1]}"
+assert_match "both" 'blocks have new new' "$out"
+fenced_by 'LOGICAL UNIT RESET'
+stop_mpiscsi
+
+say "many writes in doubt"
+start queue-depth=64 rr-min-io=1
+stale many 40
+assert_match "many" 'blocks have new$' "$out"
+number 'caught %d'
+assert_less "writes in doubt" 9 "$value"
+caught=$value
+number 'waiting %d'
+assert_equal "writes that wait" "$caught" "$value"
+fenced_by 'LOGICAL UNIT RESET'
+stop_mpiscsi
+
+say "SIGTERM with a write in doubt"
+start
+stale ends "$mpiscsi_pid" no
+t0=$(now_ms)
+stop_mpiscsi
+echo "  ended after $(($(now_ms) - t0)) ms"
+say "... and with another one that waits for it"
+start
+stale ends "$mpiscsi_pid" yes
+assert_match "refused" 'overwrite ended after [0-9]+ ms with errno 108' "$out"
+stop_mpiscsi
+
+say "with CHAP"
+tgt_account t 1 someone secret-of-12-chars
+start user=someone password=secret-of-12-chars
+stale overwrite 8
+assert_match "with CHAP" 'at once.*lost=1.*block has new' "$out"
+fenced_by 'LOGICAL UNIT RESET'
 stop_mpiscsi

@@ -1,0 +1,168 @@
+# shellcheck shell=bash disable=SC2034,SC2154
+# SPDX-License-Identifier: BSD-3-Clause
+# Sourced by the test-health-*.sh: a failure under load is a "row", with a name.
+# Each row prints one line, which bench/bench-failover collects:
+#
+#   RESULT row=NAME stall_ms=N limit_ms=N errors=N ...
+#
+# stall_ms is the longest time that any request took, by the clock of the load
+# generator (stall.c).  A test may be given the names of the rows to run.
+#
+# The machines that run this are shared, so a row fails only beyond its limit
+# times HEALTH_SLACK (2), plus what the load's own idle thread was kept from
+# running (noise_ms).  The number itself is printed; bench-failover gives
+# medians against the bare limits.
+stall=${STALL:-$top_builddir/tests/stall}
+iscsi_proxy=${ISCSI_PROXY:-$top_builddir/tests/iscsi-proxy}
+slack=${HEALTH_SLACK:-2}
+[ -x "$stall" ] || fail "there is no $stall: run make check"
+
+_rows_wanted=("$@")
+wanted () { # NAME: was that row asked for, or none at all?
+  local r
+  [ ${#_rows_wanted[@]} != 0 ] || return 0
+  for r in "${_rows_wanted[@]}"; do [ "$r" != "$1" ] || return 0; done
+  return 1
+}
+_check_rows () { # NAME...: those that this test has
+  local r
+  for r in "${_rows_wanted[@]}"; do
+    case " $* " in *" $r "*) ;; *) fail "there is no row $r: $*" ;; esac
+  done
+}
+
+#---- the load ------------------------------------------------------------------
+load_pid=
+# start_load [STALL OPTION]...: mixed 4k reads and writes at depth 16, with
+# verification.  2000 a second, in bursts of the depth, leave some of two
+# processors to the target.
+start_load () {
+  rm -f "$tmpdir/load.json" "$tmpdir/load.txt"
+  setpriv --pdeathsig KILL "$stall" --rate "${load_rate:-2000}" --drain 90 --log "$tmpdir/load.txt" "$@" "$uri" \
+    </dev/null >"$tmpdir/load.json" 2>"$tmpdir/load.log" &
+  load_pid=$!
+  cleanup_fn _end_load "$load_pid"
+  wait_until 10 test -s "$tmpdir/load.txt" || fail "no load: $(cat "$tmpdir/load.log" "$tmpdir/load.json")"
+}
+_end_load () { if is_running "$1"; then kill -KILL "$1"; wait "$1" 2>/dev/null; fi; return 0; }
+assert_load_runs () {
+  is_running "$load_pid" || fail "the load ended too early: $(cat "$tmpdir/load.log" "$tmpdir/load.json")"
+}
+# stop_load: errors are looked at by who called.
+stop_load () {
+  assert_load_runs
+  kill -TERM "$load_pid"
+  wait_until 100 gone "$load_pid" || fail "the load does not end"
+  wait "$load_pid" 2>/dev/null || :
+  load_pid=
+  [ -s "$tmpdir/load.json" ] || fail "the load has no result: $(<"$tmpdir/load.log")"
+}
+# load_value EXPRESSION: of the result, a dictionary r.
+load_value () {
+  python3 -c 'import json, sys
+r = json.load(open(sys.argv[1]))
+print(eval(sys.argv[2]))' "$tmpdir/load.json" "$1"
+}
+# load_tail PERCENT FROM TO: latency in microseconds that PERCENT of the
+# requests stayed below which were sent in that time (now_ms () clock).
+load_tail () {
+  python3 - "$tmpdir/load.json" "$tmpdir/load.txt" "$@" <<'PY'
+import json, sys
+start = json.load(open(sys.argv[1]))["start_epoch_ms"]
+percent, begin, end = (float(x) for x in sys.argv[3:])
+ms = sorted(float(w[1]) for w in (line.split() for line in open(sys.argv[2]))
+            if begin <= start + 1000 * float(w[0]) < end)
+if len(ms) < 100:
+    sys.exit("only %d requests in that time" % len(ms))
+print(round(1000 * ms[min(len(ms) - 1, int(len(ms) * percent / 100))]))
+PY
+}
+
+#---- rows ----------------------------------------------------------------------
+# begin_row NAME: load on all paths, and some time of it.
+begin_row () {
+  row=$1; shift
+  reinstated_ms=
+  say "row $row"
+  wait_connected 10 "${paths[@]}"
+  start_load "$@"
+  sleep 1.5
+  assert_load_runs
+  mark_log
+  broken_at=$(now_ms)
+}
+repaired () { repaired_at=$(now_ms); }
+# wait_reinstated PORTAL [SECONDS]: how long since the repair.
+wait_reinstated () {
+  wait_path_up "$1" "${2:-20}"
+  reinstated_ms=$(($(now_ms) - ${repaired_at:-$broken_at}))
+}
+# end_row STALL_LIMIT_MS [REINSTATE_LIMIT_MS]: 0: no limit of its own.
+end_row () {
+  local ms noise errors mismatches
+  sleep 0.5
+  stop_load
+  ms=$(load_value 'round (r["longest_ms"])')
+  noise=$(load_value 'round (r["noise_ms"])')
+  errors=$(load_value 'r["errors"] + r["unanswered"]')
+  mismatches=$(load_value 'r["mismatches"]')
+  echo "RESULT row=$row stall_ms=$ms limit_ms=$1 errors=$errors mismatches=$mismatches" \
+       "reinstated_ms=${reinstated_ms:--} reinstate_limit_ms=${2:--} noise_ms=$noise" \
+       "longest=$(load_value '"%s@%d" % (r["longest_op"], r["start_epoch_ms"] + 1000 * r["longest_t"] - '"$broken_at"')')ms" \
+       "requests=$(load_value 'r["reads"] + r["writes"]')"
+  assert_equal "$row: errors that reached the client ($(load_value 'r["first_error"]'))" 0 "$errors"
+  assert_equal "$row: wrong data ($(load_value 'r["first_error"]'))" 0 "$mismatches"
+  if [ "$1" != 0 ]; then
+    assert_less "$row: longest stall in ms, limit $1 with slack" "$ms" $(($1 * slack * slow + noise))
+  fi
+  if [ -n "${2:-}" ] && [ -n "$reinstated_ms" ]; then
+    assert_less "$row: ms from the repair until reinstated, limit $2 with slack" \
+                "$reinstated_ms" $(($2 * slack * slow))
+  fi
+  unset repaired_at
+}
+
+#---- a proxy in front of each portal ----------------------------------------------
+proxied=() proxy_pid=()
+# start_proxies PORTAL...: one process each; proxied[i] is where it listens.
+start_proxies () {
+  local p i=0
+  [ -x "$iscsi_proxy" ] || fail "there is no $iscsi_proxy: run make check"
+  proxied=() proxy_pid=()
+  for p; do
+    : >"$tmpdir/proxy$i.log"
+    background "$tmpdir/proxy$i.log" "$iscsi_proxy" --control "$tmpdir/proxy$i.sock" --listen "127.0.0.1:0=$p"
+    proxy_pid[i]=$!
+    cleanup_fn _tgt_end "${proxy_pid[i]}"
+    wait_until 5 grep -q '^ready' "$tmpdir/proxy$i.log" || fail "no proxy: $(<"$tmpdir/proxy$i.log")"
+    proxied[i]=$(sed -n 's/^ready //p' "$tmpdir/proxy$i.log")
+    i=$((i + 1))
+  done
+}
+# ctl I COMMAND...
+ctl () {
+  local i=$1 out; shift
+  out=$(timeout 10 "$iscsi_proxy" ctl "$tmpdir/proxy$i.sock" "$@") || fail "proxy $i: $*: $out"
+  echo "$out"
+}
+# proxy_stat I NAME: a counter of its portal, 0 if it was never counted.
+proxy_stat () {
+  local out
+  out=$(ctl "$1" stats)
+  out=$(grep -oE "(^| )$2=[0-9]+" <<<"$out" || :)
+  echo "${out##*=}" | grep . || echo 0
+}
+# Reads and writes that were sent to path I.
+path_ios () { echo $(($(proxy_stat "$1" scsi-28) + $(proxy_stat "$1" scsi-2a) + $(proxy_stat "$1" scsi-88) + $(proxy_stat "$1" scsi-8a))); }
+
+# proxied_target N: simple_target behind N proxies.
+proxied_target () {
+  simple_target "$1" 64M
+  start_proxies "${portal[@]}"
+  paths=("${proxied[@]}")
+}
+# serve [PARAMETER]...: on all of paths, with default settings.
+serve () {
+  start_mpiscsi portals="$(join_portals "${paths[@]}")" target="$iqn" lun=1 discovery=off "$@"
+  wait_connected 10 "${paths[@]}"
+}

@@ -1,0 +1,44 @@
+# shellcheck shell=bash disable=SC2034,SC2154
+# SPDX-License-Identifier: BSD-3-Clause
+# Sourced by test-stale-*.sh: the proxy, and the client that lets old writes
+# come late (stale-write.py).
+requires command -v python3
+proxy=$top_builddir/tests/iscsi-proxy
+[ -x "$proxy" ] || fail "no $proxy: run make check"
+
+# start_proxy [--map OF TARGET]... TARGET_PORTAL...: $proxied has the portals
+# of the proxy.
+start_proxy () {
+  local p args=()
+  for p; do args+=(--listen "127.0.0.1:0=$p"); done
+  rm -f "$tmpdir/proxy.log"
+  background "$tmpdir/proxy.log" "$proxy" --control "$tmpdir/proxy.sock" "${args[@]}"
+  proxy_pid=$!
+  cleanup_fn end_process "$proxy_pid"
+  wait_until 5 grep -q '^ready' "$tmpdir/proxy.log" || fail "no proxy"
+  read -ra proxied <<<"$(sed -n 's/^ready //p' "$tmpdir/proxy.log")"
+}
+ctl () { "$proxy" ctl "$tmpdir/proxy.sock" "$@"; }
+
+# stale SCENARIO [ARGUMENT]...: sets $out, one line.
+stale () {
+  ctl reset >/dev/null
+  out=$(timeout -k 5 "$((50 * slow))" python3 "$testsdir/stale-write.py" "$uri" \
+        --proxy "$proxy" "$tmpdir/proxy.sock" "${proxied[0]}" \
+        ${freeze:+--freeze "$freeze"} "$@") || fail "$*: $out"
+  sed 's/^/  /' <<<"$out"
+  out=${out//$'\n'/, }
+}
+# fact REGEX: sets $value to its number in $out.
+number () { # TEXT WITH %d
+  local re=${1/\%d/([0-9]+)}
+  [[ $out =~ $re ]] || fail "no '$1' in: $out"
+  value=${BASH_REMATCH[1]}
+}
+# What was fenced by time alone proves nothing, and no test may wait for it
+# without knowing.
+fenced_by () { # HOW
+  wait_for_log "unanswered writes of the lost session are fenced \($1\)" 5
+  assert_not_logged 'gave up fencing'
+  assert_not_logged 'internal error|out of memory'
+}

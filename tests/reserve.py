@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Another initiator with a persistent reservation (SPC-4 6.16), by libiscsi.
+
+usage: reserve.py PORTAL TARGET LUN
+
+Reads lines: "reserve TYPE", "release TYPE", "clear"; answers each with "done".
+TYPE: 1 write exclusive, 3 exclusive access.  All in one session: tgt does not
+know a registration again after another login.
+"""
+import ctypes
+import sys
+
+KEY = 0x6d70697363736931
+RESERVE, RELEASE, CLEAR, REGISTER_AND_IGNORE = 1, 2, 3, 6
+
+
+class Basic(ctypes.Structure):
+    _fields_ = [("key", ctypes.c_uint64), ("action_key", ctypes.c_uint64),
+                ("spec_i_pt", ctypes.c_uint8), ("all_tg_pt", ctypes.c_uint8),
+                ("aptpl", ctypes.c_uint8)]
+
+
+def main():
+    portal, target, lun = sys.argv[1:]
+    lib = ctypes.CDLL("libiscsi.so.7")
+    lib.iscsi_create_context.restype = ctypes.c_void_p
+    lib.iscsi_get_error.restype = ctypes.c_char_p
+    lib.iscsi_persistent_reserve_out_sync.restype = ctypes.c_void_p
+    ctx = ctypes.c_void_p(lib.iscsi_create_context(b"iqn.2026-11.example.mpiscsi:other-host"))
+
+    def good(ok, what):
+        if not ok:
+            sys.exit("%s: %s" % (what, lib.iscsi_get_error(ctx).decode()))
+
+    lib.iscsi_set_targetname(ctx, target.encode())
+    lib.iscsi_set_session_type(ctx, 2)
+    good(lib.iscsi_full_connect_sync(ctx, portal.encode(), int(lun)) == 0, portal)
+
+    def out(action, kind, key, action_key=0):
+        params = Basic(key, action_key, 0, 0, 0)
+        task = lib.iscsi_persistent_reserve_out_sync(ctx, int(lun), action, 0, kind,
+                                                     ctypes.byref(params))
+        # The status is the first field of struct scsi_task.
+        good(task and ctypes.cast(task, ctypes.POINTER(ctypes.c_int))[0] == 0,
+             "PERSISTENT RESERVE OUT, action %d" % action)
+
+    for line in sys.stdin:
+        verb, kind = (line.split() + ["0"])[:2]
+        out(REGISTER_AND_IGNORE, 0, 0, KEY)
+        out({"reserve": RESERVE, "release": RELEASE, "clear": CLEAR}[verb], int(kind), KEY)
+        print("done", flush=True)
+    lib.iscsi_logout_sync(ctx)
+
+
+main()
