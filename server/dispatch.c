@@ -67,7 +67,9 @@ map_dispatch (struct map *m)
     struct command *cmd = list_entry (m->queue.next, struct command, node);
     struct path *p;
 
-    if (fence_blocks (m, cmd)) {
+    /* Without a path no_path () decides: who waits for a fence then would
+     * wait for ever. */
+    if (m->nr_active > 0 && fence_blocks (m, cmd)) {
       list_del (&cmd->node);
       list_add_tail (&m->parked, &cmd->node);
       m->fence_stats.parked++;

@@ -1062,6 +1062,23 @@ fake_kill (struct fake_portal *p)
 }
 
 void
+fake_replace_lun (struct fake_portal *p, unsigned lun, struct fake_disk *d)
+{
+  struct list *l, *next;
+
+  assert (lun < FAKE_MAX_LUNS);
+  pthread_mutex_lock (&fake_lock);
+  list_for_each (l, next, &live) {
+    struct iscsi_context *c = list_entry (l, struct iscsi_context, node);
+
+    if (c->portal == p)
+      kill_connection (c);
+  }
+  p->luns[lun] = d;
+  pthread_mutex_unlock (&fake_lock);
+}
+
+void
 fake_set_silent (struct fake_portal *p, bool silent)
 {
   pthread_mutex_lock (&fake_lock);

@@ -57,6 +57,9 @@ extern struct fake_portal *fake_portal_new (const char *address);
 /* D == NULL: no such LUN (any more). */
 extern void fake_map_lun (struct fake_portal *p, unsigned lun,
                           struct fake_disk *d);
+/* The same, and no nexus sees it happen: the connections are closed. */
+extern void fake_replace_lun (struct fake_portal *p, unsigned lun,
+                              struct fake_disk *d);
 
 enum fake_connect {
   FAKE_CONNECT_OK,

@@ -110,6 +110,8 @@ end_row () {
        "reinstated_ms=${reinstated_ms:--} reinstate_limit_ms=${2:--} noise_ms=$noise" \
        "longest=$(load_value '"%s@%d" % (r["longest_op"], r["start_epoch_ms"] + 1000 * r["longest_t"] - '"$broken_at"')')ms" \
        "requests=$(load_value 'r["reads"] + r["writes"]')"
+  if [ "$errors" != 0 ] || { [ "$1" != 0 ] && [ "$ms" -gt "$1" ]; } ||
+     { [ -n "${2:-}" ] && [ "${reinstated_ms:-0}" -gt "$2" ]; }; then explain_row; fi
   assert_equal "$row: errors that reached the client ($(load_value 'r["first_error"]'))" 0 "$errors"
   assert_equal "$row: wrong data ($(load_value 'r["first_error"]'))" 0 "$mismatches"
   if [ "$1" != 0 ]; then
@@ -124,19 +126,23 @@ end_row () {
 
 #---- a proxy in front of each portal ----------------------------------------------
 proxied=() proxy_pid=()
-# start_proxies PORTAL...: one process each; proxied[i] is where it listens.
+# start_proxies N: one process each; proxied[i] is where it listens, and what
+# discovery gives.  portal[i] becomes the target's own.
 start_proxies () {
-  local p i=0
+  local i j map
   [ -x "$iscsi_proxy" ] || fail "there is no $iscsi_proxy: run make check"
-  proxied=() proxy_pid=()
-  for p; do
+  pick_portals $((2 * $1))
+  proxied=("${portal[@]:0:$1}")
+  portal=("${portal[@]:$1}")
+  for ((i = 0; i < $1; i++)); do
+    map=()
+    for ((j = 0; j < $1; j++)); do map+=(--map "${portal[j]}=${proxied[j]}"); done
     : >"$tmpdir/proxy$i.log"
-    background "$tmpdir/proxy$i.log" "$iscsi_proxy" --control "$tmpdir/proxy$i.sock" --listen "127.0.0.1:0=$p"
+    background "$tmpdir/proxy$i.log" "$iscsi_proxy" --control "$tmpdir/proxy$i.sock" \
+               --listen "${proxied[i]}=${portal[i]}" "${map[@]}"
     proxy_pid[i]=$!
     cleanup_fn _tgt_end "${proxy_pid[i]}"
     wait_until 5 grep -q '^ready' "$tmpdir/proxy$i.log" || fail "no proxy: $(<"$tmpdir/proxy$i.log")"
-    proxied[i]=$(sed -n 's/^ready //p' "$tmpdir/proxy$i.log")
-    i=$((i + 1))
   done
 }
 # ctl I COMMAND...
@@ -155,14 +161,43 @@ proxy_stat () {
 # Reads and writes that were sent to path I.
 path_ios () { echo $(($(proxy_stat "$1" scsi-28) + $(proxy_stat "$1" scsi-2a) + $(proxy_stat "$1" scsi-88) + $(proxy_stat "$1" scsi-8a))); }
 
-# proxied_target N: simple_target behind N proxies.
+# health_target: LUN 1 on the portals of portal[].
+health_target () {
+  make_disk "$tmpdir/disk" 64M
+  start_tgt t "${portal[@]}"
+  tgt_target t 1
+  tgt_lun t 1 1 "$tmpdir/disk" vendor_id=TEST product_id=TESTDISK "scsi_sn=SN$$"
+  wwid=$(tgt_wwid 1 1)
+}
+# proxied_target N: the same behind N proxies.
 proxied_target () {
-  simple_target "$1" 64M
-  start_proxies "${portal[@]}"
+  start_proxies "$1"
+  health_target
   paths=("${proxied[@]}")
 }
 # serve [PARAMETER]...: on all of paths, with default settings.
 serve () {
-  start_mpiscsi portals="$(join_portals "${paths[@]}")" target="$iqn" lun=1 discovery=off "$@"
+  start_mpiscsi portals="$(join_portals "${paths[@]}")" target="$iqn" lun=1 "$@"
   wait_connected 10 "${paths[@]}"
+  follow_log
+}
+# The log has no times: $tmpdir/timed has, in ms of the epoch, within 10 ms.
+follow_log () {
+  background "$tmpdir/follow.log" python3 -c '
+import sys, time
+f = open(sys.argv[1], errors="replace")
+out = open(sys.argv[2], "w", buffering=1)
+while True:
+    line = f.readline()
+    if line:
+        out.write("%d %s" % (time.time() * 1000, line))
+    else:
+        time.sleep(0.01)' "$mpiscsi_log" "$tmpdir/timed"
+  cleanup_fn _tgt_end $!
+}
+# explain_row: what was logged, in ms since the failure.
+explain_row () {
+  echo "--- log of row $row, ms since the failure; the longest requests:"
+  awk -v t0="$broken_at" '$1 >= t0 - 100 { t = $1 - t0; $1 = ""; printf "%7d%s\n", t, $0 }' "$tmpdir/timed"
+  load_value '"\n".join ("  %s of block %d sent at %d: %d ms" % (w["op"], w["block"], r["start_epoch_ms"] + 1000 * w["t"] - '"$broken_at"', w["ms"]) for w in r["worst"])'
 }

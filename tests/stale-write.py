@@ -103,10 +103,12 @@ class Client:
     # Which path a write takes is the selector's business: write until one was
     # caught.  A store catches the first one, whatever path it takes.
     def catch(self, char, at=FIRST, blocks=1):
-        for _ in range(64):
+        end = time.time() + 10  # A may not be back yet from the last time
+        while time.time() < end:
             op = self.write(char, at, blocks)
             if not self.wait([op], 1):
                 return op
+            time.sleep(0.01)
         fail("no write was caught")
 
     def look(self, at=FIRST):
@@ -194,6 +196,25 @@ def flow(c, seconds):
     print("blocks have " + " ".join(c.look(FIRST + i * BLOCK) for i in range(4)))
 
 
+def frozen_flow(c, seconds):
+    """The reset is not answered while the store hangs."""
+    caught_and_resent(c)
+    new = c.write(b"n")
+    slowest, n = 0, 0
+    end = time.time() + float(seconds)
+    while time.time() < end:
+        some = [c.read(FIRST), c.write(b"x", (100 + n % 50) * BLOCK)]
+        c.must(some, "a request that overlaps nothing", 20)
+        slowest = max(slowest, *(o.ms for o in some))
+        n += len(some)
+    print("meanwhile %d requests, slowest %d ms" % (n, slowest))
+    if new.ms >= 0:
+        fail("the overwrite has not waited")
+    c.release()
+    c.must([new], "the overwrite was never done")
+    finish(c)
+
+
 def hold(c, release):
     """A never comes back; nothing fences but time.  With RELEASE the old
     write goes before that time is over."""
@@ -205,6 +226,9 @@ def hold(c, release):
     c.must([new], "the overwrite was never done")
     print("overwritten after %d ms" % new.ms)
     finish(c)
+    if release == "no":         # later than that: it was only time
+        c.release()
+        print("then block has " + c.look())
     c.at_a("refuse", "off")
 
 
@@ -278,7 +302,7 @@ def ends(c, pid, parked):
 
 
 SCENARIOS = {f.__name__: f for f in
-             (overwrite, flow, hold, refused, again, many, ends)}
+             (overwrite, flow, frozen_flow, hold, refused, again, many, ends)}
 
 
 def main():

@@ -215,8 +215,15 @@ assert_equal "sockets" "" "$(ls "$tmpdir/mpiscsi")"
 stop_mpiscsi
 start_mpiscsi portals="${portal[0]}" control="$tmpdir/c.sock"
 assert_equal "mode of the socket" 600 "$(stat -c %a "$tmpdir/c.sock")"
-assert_start_fails 'c.sock is in use by another server' portals="${portal[0]}" control="$tmpdir/c.sock"
-assert_equal "it is still there" 600 "$(stat -c %a "$tmpdir/c.sock")"
+before=$(stat -c %i "$tmpdir/c.sock")
+background "$tmpdir/second.log" "${_nbdkit[@]}" -f -U "$tmpdir/second.sock" -P "$tmpdir/second.pid" \
+  "$plugin" portals="${portal[0]}" control="$tmpdir/c.sock"
+second=$!
+cleanup_fn end_process "$second"
+wait_until 20 test -s "$tmpdir/second.pid" || fail "the second server does not serve"
+assert_match "log of the second server" 'c.sock is in use by another server' "$(<"$tmpdir/second.log")"
+end_process "$second" 10 || fail "the second server does not end"
+assert_equal "the first one's socket" "$before" "$(stat -c %i "$tmpdir/c.sock")"
 kill -KILL "$(<"$tmpdir/nbdkit.pid")"
 wait_until 5 gone "$mpiscsi_pid"
 wait "$mpiscsi_pid" || :

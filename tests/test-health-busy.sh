@@ -12,7 +12,8 @@ TEST_TIMEOUT=${TEST_TIMEOUT:-150}
 
 _check_rows busy busy-short
 
-simple_target 2 64M
+pick_portals 2
+health_target
 paths=("${portal[@]}")
 serve
 assert_no_loss () {

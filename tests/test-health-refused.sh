@@ -12,7 +12,7 @@ TEST_TIMEOUT=${TEST_TIMEOUT:-120}
 _check_rows reject-reset reject-icmp cable
 
 make_net 2
-simple_target 2 64M
+health_target
 paths=("${portal[@]}")
 serve
 

@@ -296,10 +296,9 @@ mishap (unsigned *seed)
   case 10: {
     const unsigned lun = draw (seed, NR_DISKS);
 
-    fake_map_lun (p, lun, draw (seed, 2) ? NULL : strange);
     /* A LUN is another one only for a new nexus: else no initiator could
      * know whose data it gets. */
-    fake_kill (p);
+    fake_replace_lun (p, lun, draw (seed, 2) ? NULL : strange);
     break;
   }
   case 11: case 12:
@@ -420,7 +419,9 @@ make_trouble (unsigned *seed)
 static void
 give_up (const char *why)
 {
-  fprintf (stderr, "SEED=%u: %s\n", plan.seed, why);
+  fprintf (stderr, "SEED=%u: %s\n%u portals, no_path_retry %d, protected %d, "
+           "eager %d\n", plan.seed, why, plan.nr_portals, (int) plan.retry,
+           plan.protected, plan.eager);
   for (unsigned i = 0; i < NR_WORKERS; ++i)
     fprintf (stderr, "worker %u: %s %s\n", i,
              workers[i].busy ? "waits" : "runs", workers[i].failure);

@@ -533,8 +533,8 @@ death_under_load (void **unused)
   assert_logged ("127.0.0.1:4001 - tur checker reports path is down");
   assert_logged ("remaining active paths: 1");
   wait_for (active () == 2);
-  assert_in_range (fake_logins (portal[0]), 5, 6);
-  assert_int_equal (fake_logins (portal[1]), 1);
+  /* Its own logins; those of fencing sessions come on top. */
+  assert_true (fake_logins (portal[0]) >= 5);
   for (unsigned i = 0; i < 12; ++i)
     assert_on_disk (16 * i, 16);
 }
@@ -562,6 +562,8 @@ submit_to_the_dead (void **unused)
   (void) unused;
   set ("noop-out-interval", "0");
   set ("path-checker", "none");
+  /* A fence's reset may end the other session as well, for a moment. */
+  set ("no-path-retry", "100");
   serve (2);
   for (unsigned i = 0; i < 20; ++i) {
     wait_for (active () == 2);
@@ -689,6 +691,8 @@ eager_death (void **unused)
 
   (void) unused;
   fake_set_eager (true);
+  /* A fence's reset may end the other session as well, for a moment. */
+  set ("no-path-retry", "100");
   serve (2);
   fake_set_delay (portal[0], 1000, 5000);
   fake_set_delay (portal[1], 1000, 5000);
