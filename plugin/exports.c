@@ -97,6 +97,8 @@ mpiscsi_open (int readonly)
     free (h);
     return NULL;
   }
+  /* nbdkit makes the connection's workers after this, from this thread. */
+  engine_bind_thread (engine);
   h->readonly = readonly;
   map_get_facts (h->map, &h->facts);
   refresh_capacity (h);

@@ -66,7 +66,7 @@ cmd_discover (const struct cmd *cmd)
 
   if (s == NULL)
     return CMD_FAILED;
-  cmd_quiet_log ();
+  cmd_prepare_engine ();
   /* All that is there, whatever the file would log in to. */
   free (s->target);
   s->target = NULL;

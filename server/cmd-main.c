@@ -4,7 +4,6 @@
 #include <config.h>
 
 #include <getopt.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -212,7 +211,5 @@ main (int argc, char **argv)
     cmd.argc = argc - 1;
     cmd.argv = argv + 1;
   }
-  /* A server that ends while we write to it is an error, not our death. */
-  signal (SIGPIPE, SIG_IGN);
   return finish (run (&cmd, given));
 }

@@ -100,7 +100,7 @@ cmd_scan (const struct cmd *cmd)
 
   if (s == NULL)
     return CMD_FAILED;
-  cmd_quiet_log ();
+  cmd_prepare_engine ();
   e = engine_new (s);
   if (e != NULL) {
     engine_start (e);

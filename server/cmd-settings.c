@@ -4,6 +4,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,9 +31,11 @@ sink (enum log_level level, const char *line)
 }
 
 void
-cmd_quiet_log (void)
+cmd_prepare_engine (void)
 {
   log_set_sink (sink);
+  /* libiscsi writes to sockets without MSG_NOSIGNAL. */
+  signal (SIGPIPE, SIG_IGN);
 }
 
 /* As nbdkit reads them: +FILE, - for a prompt; else the secret itself.  A new

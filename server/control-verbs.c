@@ -244,6 +244,21 @@ maps_without_paths (struct engine *e)
   return n;
 }
 
+/* No client may make us log in everywhere in the world. */
+#define MAX_SESSIONS 256
+
+static bool
+too_many_sessions (struct engine *e)
+{
+  struct list *l, *next;
+  unsigned n = 0;
+
+  list_for_each (l, next, &e->sessions)
+    if (list_entry (l, struct session, node)->state != SESSION_CLOSED)
+      n++;
+  return n >= MAX_SESSIONS;
+}
+
 static json_t *
 do_portal (struct engine *e, const struct control_request *req)
 {
@@ -256,6 +271,8 @@ do_portal (struct engine *e, const struct control_request *req)
     return control_error ("'%s' is no portal: %s", req->portal, why);
   portal_text (&portal, text, sizeof text);
   if (req->command == CONTROL_ADD) {
+    if (too_many_sessions (e))
+      return control_error ("there are %d sessions already", MAX_SESSIONS);
     log_info ("%s: added by the administrator", text);
     if (!engine_add_portal (e, &portal, true))
       return control_error ("%s is already there", text);

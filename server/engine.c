@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,8 +67,19 @@ engine_unlock (struct engine *e)
   }
 }
 
+/* Lock held: may its worker poll for this request's answer? */
+static int
+fd_to_poll (const struct request *req)
+{
+  const struct session *s = req->nr_parts == 1 && req->parts_left == 1
+    ? req->parts->session : NULL;
+
+  return s != NULL && req->parts->accounted && session_is_solo (s)
+    ? iscsi_get_fd (s->ctx) : -1;
+}
+
 void
-engine_submit (struct engine *e, struct request *req)
+engine_submit (struct engine *e, struct request *req, int *fd)
 {
   struct request *head = atomic_load_explicit (&e->pending,
                                                memory_order_relaxed);
@@ -75,8 +87,34 @@ engine_submit (struct engine *e, struct request *req)
   do
     req->next = head;
   while (!atomic_compare_exchange_weak (&e->pending, &head, req));
-  if (pthread_mutex_trylock (&e->lock) == 0)
+  *fd = -1;
+  if (pthread_mutex_trylock (&e->lock) == 0) {
+    engine_settle (e);
+    *fd = fd_to_poll (req);
     engine_unlock (e);
+  }
+}
+
+void
+engine_poll_done (struct engine *e, struct request *req, bool readable,
+                  int *fd)
+{
+  struct session *s;
+
+  engine_lock (e);
+  *fd = -1;
+  if (fd_to_poll (req) != -1) {
+    s = req->parts->session;
+    if (readable) {
+      session_ready (s, POLLIN);
+      session_flush (s);        /* an R2T has made Data-Outs */
+    }
+    else
+      session_unsolo (s);
+    engine_settle (e);
+    *fd = fd_to_poll (req);
+  }
+  engine_unlock (e);
 }
 
 /* Any thread, also without the lock. */
@@ -239,6 +277,9 @@ tick_cb (EV_P_ ev_timer *w, int revents)
     struct session *s = list_entry (l, struct session, node);
 
     session_check_health (s, now);
+    if (s->worker_polls && !s->used)
+      session_unsolo (s);
+    s->used = false;
     /* While one runs, what changed may lie behind it: then once more. */
     if (s->want_probe && s->probe == NULL && s->state == SESSION_UP &&
         !s->dying) {
@@ -305,6 +346,7 @@ service_thread (void *opaque)
 {
   struct engine *e = opaque;
 
+  engine_bind_thread (e);
   engine_lock (e);
   e->loop_is_ours = true;
   if (!e->stop)
@@ -355,6 +397,7 @@ engine_new (const struct settings *settings)
   list_init (&e->flush);
   list_init (&e->told);
   e->next_session_id = 1;
+  e->cpu = affinity_choose (settings->cpu_affinity);
   e->loop_is_ours = true;
 
   /* EVFLAG_NOENV: LIBEV_FLAGS is for developers, not for whoever set up the
@@ -453,7 +496,7 @@ engine_del_portal (struct engine *e, const struct portal *portal)
     if (!portal_equal (&s->portal, portal) ||
         (s->kind != SESSION_NORMAL && s->kind != SESSION_DISCOVERY))
       continue;
-    if (s->state != SESSION_CLOSED && s->kind == SESSION_NORMAL)
+    if (s->state != SESSION_CLOSED)
       n++;
     s->forget = true;
     session_event (s, SESSION_EV_STOP);

@@ -30,6 +30,16 @@
  * socket, but only the service thread may touch ev_* watchers: others set
  * the state (session->dirty, session->dying) and call engine_kick ().
  *
+ * WHO POLLS
+ *
+ * Usually the service thread polls all sockets.  But then a client that has
+ * one request at a time pays for two thread switches per request.  So a
+ * session that had one command in flight at a time for a while is left to its
+ * workers (session->worker_polls, after SOLO_ENOUGH): the service thread stops watching its
+ * socket, and the worker that has sent the command polls it itself, for a few
+ * milliseconds.  A second command, an answer that takes longer, or a quiet
+ * time (tick) give the socket back to the service thread.
+ *
  * libiscsi calls back from inside iscsi_service (): never destroy, never
  * submit from there.  Callbacks put the command on a list (done, requeue) and
  * return; engine_settle (), run before the lock is let go and by the service
@@ -237,6 +247,10 @@ struct session {
   bool in_service;              /* inside iscsi_service: no destroy, no submit */
   bool logout_wanted;           /* target asked for it */
   bool need_flush;              /* in engine->flush */
+  /* Commands that were alone in flight, in a row; see WHO POLLS. */
+  unsigned solo;
+  bool worker_polls;
+  bool used;                    /* since the last tick */
   bool starved;                 /* a map waits for room on it */
   struct list flush_node;
   int deferred_event;           /* session_event from a callback; -1 none */
@@ -290,6 +304,10 @@ extern void session_resolved (struct session *s, const char *address,
 /* session-io.c: any thread, lock held. */
 extern void session_submit (struct session *s, struct command *cmd);
 extern bool session_has_room (const struct session *s);
+/* A worker polls it: is it to go on? */
+extern bool session_is_solo (const struct session *s);
+/* Back to the service thread. */
+extern void session_unsolo (struct session *s);
 /* Send what libiscsi has queued.  Not from inside a callback. */
 extern void session_flush (struct session *s);
 /* The connection is no good any more.  Safe everywhere, callbacks too. */
@@ -379,6 +397,7 @@ struct map {
   bool frozen;                  /* a reset is about to be sent: send nothing */
   bool fence_plain;
   double frozen_since, fence_retry_at;
+  double grace_until;           /* paths that we took down ourselves come back */
   struct {
     uint64_t in_doubt, parked, reinstated, resets, expired;
   } fence_stats;
@@ -465,6 +484,7 @@ struct engine {
   ev_timer tick;
   ev_prepare prepare;
   pthread_t thread;
+  int cpu;                      /* affinity.c; -1: any */
   bool threaded;                /* the service thread runs */
   bool stop;                    /* set under lock; service thread ends */
   bool shutdown;                /* no new work: queued I/O fails */
@@ -518,6 +538,11 @@ extern void engine_run_until_settled (struct engine *e, double timeout);
 /* 0, or -1 with one line for the user in err: is there anything to serve? */
 extern int engine_verdict (struct engine *e, char *err, size_t size);
 extern int engine_start_thread (struct engine *e);
+/* Keep the calling thread, and those it makes, on the CPU of the service
+ * thread, if settings say so: waking a thread on another CPU costs more than
+ * all of a small request (affinity.c). */
+extern void engine_bind_thread (struct engine *e);
+extern int affinity_choose (enum affinity affinity);
 /* Fail what is queued, log out (bounded by TIMEOUT seconds), end the thread. */
 extern void engine_shutdown (struct engine *e, double timeout);
 /* At once and from any thread: no more waiting for paths; queued I/O fails
@@ -529,7 +554,15 @@ extern bool engine_wait_stuck (struct engine *e);
 
 extern void engine_lock (struct engine *e);
 extern void engine_unlock (struct engine *e);
-extern void engine_submit (struct engine *e, struct request *req);
+/* Hands the request over.  When its one command is in flight on a session
+ * that its worker polls (WHO POLLS), *fd is that session's socket, which may
+ * be closed and used for something else any time, and engine_poll_done is to
+ * be called when it is readable; else -1. */
+extern void engine_submit (struct engine *e, struct request *req, int *fd);
+/* Reads what there is; READABLE false: gives the socket to the service
+ * thread.  Returns as engine_submit. */
+extern void engine_poll_done (struct engine *e, struct request *req,
+                              bool readable, int *fd);
 extern void engine_kick (struct engine *e);
 extern void engine_changed (struct engine *e);  /* lock held */
 extern void engine_settle (struct engine *e);

@@ -206,6 +206,9 @@ resend_aborted (struct map *m)
 {
   struct list *l, *next, *cl, *cnext;
 
+  /* Nobody is to see an error because all paths were cut by us. */
+  m->grace_until = engine_now () + m->engine->settings->login_timeout + 1;
+
   list_for_each (l, next, &m->paths) {
     struct path *p = list_entry (l, struct path, map_node);
     bool any = false;
@@ -443,11 +446,11 @@ fence_check (struct map *m, double now)
       !m->fencer->dying &&
       (in_flight (m) == 0 || now - m->frozen_since > DRAIN))
     send_reset (m);
-  if (m->frozen && now - m->frozen_since > FREEZE)
-    thaw (m);
-
   list_for_each (l, next, &m->fences)
     check_fence (m, list_entry (l, struct fence, node), now);
+  if (m->frozen &&
+      (list_empty (&m->fences) || now - m->frozen_since > FREEZE))
+    thaw (m);
   if (e->shutdown && now - e->shutdown_at > SHUTDOWN_GRACE)
     fail_parked (m);
   if (list_empty (&m->fences) || m->fencer != NULL || now < m->fence_retry_at)

@@ -256,7 +256,9 @@ start_queueing (struct map *m)
   const int retry = m->settings.no_path_retry;
 
   if (retry == NO_PATH_RETRY_FAIL || m->queueing_disabled) {
-    m->no_path_until = 0;
+    /* Paths that we took down ourselves (fence.c) will be back at once. */
+    m->no_path_until = !m->queueing_disabled &&
+      m->grace_until > engine_now () ? m->grace_until : 0;
     return;
   }
   m->queueing_since = engine_now ();
@@ -268,7 +270,8 @@ start_queueing (struct map *m)
   m->no_path_until = m->queueing_since +
     retry * m->engine->settings->polling_interval;
   m->in_recovery = true;
-  log_info ("%s: Entering recovery mode: max_retries=%d", m->name, retry);
+  log_line (m->engine->shutdown ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
+            "%s: Entering recovery mode: max_retries=%d", m->name, retry);
   note_change (m, "Entering recovery mode: max_retries=%d", retry);
 }
 

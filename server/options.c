@@ -73,6 +73,14 @@ static const struct choice prios[] = {
   { NULL, 0, NULL },
 };
 
+static const struct choice affinities[] = {
+  { "auto", AFFINITY_AUTO, NULL },
+  { "off", AFFINITY_OFF, NULL },
+  { "on", AFFINITY_ON, NULL },
+  { "none", AFFINITY_OFF, NULL },
+  { NULL, 0, NULL },
+};
+
 static const struct choice fences[] = {
   { "auto", FENCING_AUTO, NULL },
   { "reinstate", FENCING_REINSTATE, NULL },
@@ -131,6 +139,9 @@ const struct option options[] = {
     P | IN_ISCSI, NULL, "5", "seconds for connecting and logging in" },
   { "command_timeout", OPTION_SECONDS, 0.1, DAY, S (command_timeout),
     P | IN_ISCSI, NULL, "60", "seconds after which a SCSI command is given up" },
+  { "cpu_affinity", OPTION_CHOICE, 0, 0, S (cpu_affinity), P | IN_ISCSI,
+    affinities, "auto", "keep all threads on one CPU, where waking one on "
+    "another is expensive: on, off, or auto: on with 2 to 4 CPUs" },
   { "fence", OPTION_CHOICE, 0, 0, S (fence), P | IN_ISCSI, fences, "auto",
     "how unanswered writes of a lost session are kept from coming late: auto "
     "(reinstate, then lun-reset), reinstate, lun-reset, hold or off" },

@@ -121,6 +121,9 @@ path_event (struct path *p, enum path_event ev, const char *why)
     log_info ("%s: %s - %s checker reports path is up", m->name,
               p->session->name, checker_name (m));
     log_info ("%s: reinstated", p->session->name);
+    /* It need not wait for the session's other LUNs to be identified. */
+    if (!p->session->dying && session_is_full_feature (p->session->state))
+      p->session->limit_now = p->session->depth;
     map_path_reinstated (m, p);
     log_remaining (m);
     break;

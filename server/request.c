@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <linux/futex.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,10 @@
 #include <unistd.h>
 
 #include "engine.h"
+
+/* Milliseconds that a worker polls for its answer itself (engine.h, WHO
+ * POLLS). */
+#define SOLO_PATIENCE 4
 
 enum { STATE_RUNNING, STATE_SLEEPING, STATE_DONE };
 
@@ -38,11 +43,18 @@ static void
 request_run (struct request *req)
 {
   int expected = STATE_RUNNING;
+  int fd;
 
   atomic_store_explicit (&req->state, STATE_RUNNING, memory_order_relaxed);
   req->parts_left = req->nr_parts;
   req->error = 0;
-  engine_submit (req->map->engine, req);
+  engine_submit (req->map->engine, req, &fd);
+  while (fd != -1 && atomic_load (&req->state) != STATE_DONE) {
+    struct pollfd pfd = { .fd = fd, .events = POLLIN };
+
+    engine_poll_done (req->map->engine, req,
+                      poll (&pfd, 1, SOLO_PATIENCE) > 0, &fd);
+  }
   if (!atomic_compare_exchange_strong (&req->state, &expected, STATE_SLEEPING))
     return;                     /* done already */
   do

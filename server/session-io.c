@@ -33,6 +33,41 @@ result_of_status (int status)
   }
 }
 
+/* Commands alone in flight in a row before their workers poll. */
+#define SOLO_ENOUGH 32
+
+bool
+session_is_solo (const struct session *s)
+{
+  return s->worker_polls && s->nr_in_flight == 1 && !s->dying &&
+    s->state == SESSION_UP;
+}
+
+void
+session_unsolo (struct session *s)
+{
+  s->solo = 0;
+  if (!s->worker_polls)
+    return;
+  s->worker_polls = false;
+  s->engine->need_watchers = true;
+  engine_kick (s->engine);
+}
+
+static void
+count_solo (struct session *s)
+{
+  s->used = true;
+  if (s->nr_in_flight > 1)
+    session_unsolo (s);
+  else if (s->solo < SOLO_ENOUGH && ++s->solo == SOLO_ENOUGH &&
+           s->state == SESSION_UP) {
+    s->worker_polls = true;
+    s->engine->need_watchers = true;
+    engine_kick (s->engine);
+  }
+}
+
 static void
 release (struct command *cmd)
 {
@@ -143,6 +178,7 @@ session_submit (struct session *s, struct command *cmd)
     cmd->first_submitted = cmd->submitted;
   list_add_tail (&s->in_flight, &cmd->node);
   s->nr_in_flight++;
+  count_solo (s);
 
   if (!s->need_flush) {
     s->need_flush = true;
@@ -181,12 +217,14 @@ session_flush (struct session *s)
     service (s, POLLOUT);
   /* The socket is full: the loop must wait until it can be written. */
   if (!s->dying && (iscsi_which_events (s->ctx) & POLLOUT)) {
+    session_unsolo (s);
     s->engine->need_watchers = true;
     engine_kick (s->engine);
   }
 }
 
-/* Service thread: the fd is ready. */
+/* The fd is ready.  Also a worker's business when the session is up: then
+ * there are no events but the session's death. */
 void
 session_ready (struct session *s, int revents)
 {
@@ -195,7 +233,7 @@ session_ready (struct session *s, int revents)
   if (revents & POLLIN)
     s->last_rx = engine_now ();
   service (s, revents);
-  if (!s->dying && s->deferred_event >= 0) {
+  if (!s->dying && s->deferred_event >= 0 && s->engine->loop_is_ours) {
     const enum session_event ev = s->deferred_event;
 
     s->deferred_event = -1;

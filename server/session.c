@@ -102,6 +102,8 @@ teardown (struct session *s, bool abort)
   s->want_probe = false;
   s->ping_sent = 0;
   s->unacked_since = 0;
+  s->solo = 0;
+  s->worker_polls = false;
   s->deferred_event = -1;
   list_del (&s->flush_node);
   s->need_flush = false;
@@ -510,6 +512,10 @@ session_update_watcher (struct session *s)
 
   if (s->ctx == NULL || s->dying)
     return;
+  if (s->worker_polls) {
+    ev_io_stop (e->loop, &s->io);
+    return;
+  }
   wanted = iscsi_which_events (s->ctx);
   events = (wanted & POLLIN ? EV_READ : 0) | (wanted & POLLOUT ? EV_WRITE : 0);
   fd = iscsi_get_fd (s->ctx);

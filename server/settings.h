@@ -47,6 +47,7 @@ enum fencing {                  /* see fence.h */
   FENCING_AUTO,                 /* reinstatement, then LOGICAL UNIT RESET */
   FENCING_REINSTATE, FENCING_LUN_RESET, FENCING_HOLD, FENCING_OFF,
 };
+enum affinity { AFFINITY_AUTO, AFFINITY_OFF, AFFINITY_ON };
 enum prio_kind { PRIO_CONST, PRIO_ALUA, PRIO_WEIGHTEDPATH };
 
 #define NO_PATH_RETRY_FAIL 0    /* else > 0: polling intervals to queue */
@@ -98,6 +99,7 @@ struct settings {
   double noop_out_timeout;              /* 2 */
   double login_timeout;                 /* connect + login; 5 */
   double command_timeout;               /* 60 */
+  enum affinity cpu_affinity;           /* auto */
   enum fencing fence;                   /* auto */
   double fence_timeout;                 /* 30 */
   double replacement_timeout;           /* accepted; see settings.c */

@@ -81,6 +81,7 @@ PY
 #---- rows ----------------------------------------------------------------------
 # begin_row NAME: load on all paths, and some time of it.
 begin_row () {
+  local p
   row=$1; shift
   reinstated_ms=
   say "row $row"
@@ -88,8 +89,18 @@ begin_row () {
   start_load "$@"
   sleep 1.5
   assert_load_runs
+  # A failure of a path that has nothing to do would prove nothing.
+  for p in "${paths[@]}"; do
+    [ -n "${one_group:-}" ] || wait_until 15 _carries "$p" || fail "$p carries no I/O"
+  done
   mark_log
   broken_at=$(now_ms)
+}
+_carries () { # PORTAL: at least 100 requests in 0.4 s
+  local n
+  n=$(path_bytes "$1")
+  sleep 0.4
+  [ $(($(path_bytes "$1") - n)) -gt 20000 ]
 }
 repaired () { repaired_at=$(now_ms); }
 # wait_reinstated PORTAL [SECONDS]: how long since the repair.
@@ -157,6 +168,9 @@ proxy_stat () {
   out=$(ctl "$1" stats)
   out=$(grep -oE "(^| )$2=[0-9]+" <<<"$out" || :)
   echo "${out##*=}" | grep . || echo 0
+}
+assert_no_loss () {
+  assert_not_logged "Failing path|session [0-9]+ lost|checker reports path is down"
 }
 # Reads and writes that were sent to path I.
 path_ios () { echo $(($(proxy_stat "$1" scsi-28) + $(proxy_stat "$1" scsi-2a) + $(proxy_stat "$1" scsi-88) + $(proxy_stat "$1" scsi-8a))); }

@@ -232,6 +232,21 @@ def hold(c, release):
     c.at_a("refuse", "off")
 
 
+def late(c, seconds):
+    """A cannot be reached, and the old write comes meanwhile."""
+    caught_and_resent(c, refuse=True)
+    new = c.write(b"n")
+    c.wait([new], float(seconds))
+    c.release()
+    if new.ms >= 0:
+        fail("the overwrite has not waited")
+    print("still " + c.look())
+    c.at_a("refuse", "off")
+    c.must([new], "the overwrite was never done")
+    print("overwritten after %d ms" % new.ms)
+    finish(c)
+
+
 def refused(c, seconds):
     """No portal takes the connection that is to fence, for a while."""
     caught_and_resent(c, refuse=True)
@@ -302,7 +317,7 @@ def ends(c, pid, parked):
 
 
 SCENARIOS = {f.__name__: f for f in
-             (overwrite, flow, frozen_flow, hold, refused, again, many, ends)}
+             (overwrite, flow, frozen_flow, hold, late, refused, again, many, ends)}
 
 
 def main():

@@ -80,6 +80,34 @@ assert_match "features" "features='1 queue_if_no_path'" "$(mpiscsi -ll)"
 mpiscsi reinstate "$p" >/dev/null
 wait_shown "$p active ready running" 5
 
+say "a portal that does not answer is tried again until it is deleted"
+dead=127.0.0.1:9
+mpiscsi add $dead >/dev/null
+_is_waiting () { mpiscsi show sessions | grep -qE "^[0-9]+ +$dead +wait "; }
+wait_until 5 _is_waiting || fail "no session: $(mpiscsi show sessions)"
+mpiscsi_fails 1 "$dead is already there" add $dead
+mpiscsi del $dead >/dev/null
+mpiscsi_fails 1 "there is no session at $dead" del $dead
+assert_no_match "sessions" "$dead" "$(mpiscsi show sessions)"
+say "but not any number of them"
+mpiscsi show sessions >"$tmpdir/sessions"
+python3 - "$XDG_RUNTIME_DIR"/mpiscsi/*.sock <<'PY' || fail "see above"
+import json, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+f = s.makefile("rw")
+def ask(command, port):
+    f.write(json.dumps({"version": 1, "command": command, "portal": "127.0.0.1:%d" % port}) + "\n")
+    f.flush()
+    return json.loads(f.readline())
+answers = [ask("add", 10 + i) for i in range(300)]
+good = [a["ok"] for a in answers].index(False)
+print(good, "were added; then:", answers[good]["error"])
+assert 200 < good < 256 and not any(a["ok"] for a in answers[good:])
+assert all(ask("del", 10 + i)["ok"] for i in range(good))
+PY
+assert_equal "sessions afterwards" "$(wc -l <"$tmpdir/sessions")" "$(mpiscsi show sessions | wc -l)"
+
 say "mistakes"
 mpiscsi_fails 1 "no path is named '10.9.9.9'" fail 10.9.9.9
 mpiscsi_fails 1 "no map is named 'nosuch'" disablequeueing nosuch

@@ -21,8 +21,8 @@ assert_equal "mode of the directory" 700 "$(stat -c %a "$tmpdir/mpiscsi")"
 assert_equal "mode of the socket" 600 "$(stat -c %a "$control")"
 
 say "hostile clients, under load"
-fio_start load --size=32M --time_based --runtime=25 --rate_iops=500
-python3 - "$control" "$nbdkit_pid" <<'PY' || fail "see above"
+fio_start load --size=32M --time_based --runtime=30 --rate_iops=500
+python3 - "$control" "$nbdkit_pid" "${portal[1]}" <<'PY' || fail "see above"
 import json, os, socket, sys, time
 
 path, pid = sys.argv[1], int(sys.argv[2])
@@ -165,6 +165,46 @@ must("%d bytes sent by 8 deaf clients, the slowest answer to another took %.2f s
 must("deaf clients were dropped", not open_ones)
 for s in deaf:
     s.close()
+
+# Two watch hundreds of changes: one reads them, in order and without a gap;
+# the other does not, and is dropped.
+deaf = connect()
+must("a deaf one watches, too", ask(deaf, b'{"version":1,"command":"watch"}\n')["watching"] is True)
+portal = sys.argv[3].encode()
+events = b""
+with connect() as s:
+    for i in range(800):
+        if not ask(s, b'{"version":1,"command":"fail","path":"%s"}\n' % portal)["ok"]:
+            must("fail", False)
+        if not ask(s, b'{"version":1,"command":"reinstate","path":"%s"}\n' % portal)["ok"]:
+            must("reinstate", False)
+        watching.settimeout(0)
+        try:
+            events += watching.recv(1 << 20)
+        except BlockingIOError:
+            pass
+    watching.settimeout(1)
+    try:
+        while True:
+            events += watching.recv(1 << 20)
+    except TimeoutError:
+        pass
+states = [(e["from"], e["to"]) for e in map(json.loads, events.splitlines())
+          if e["event"] == "path" and e["portal"] == sys.argv[3]]
+must("%d changes were seen" % len(states), len(states) >= 1600)
+must("each begins where the last one ended",
+     all(a[1] == b[0] for a, b in zip(states, states[1:])))
+total = 0
+try:
+    while True:
+        part = deaf.recv(1 << 20)
+        if not part:
+            break
+        total += len(part)
+except ConnectionResetError:
+    pass
+must("the deaf one was dropped after %d of %d bytes" % (total, len(events)), total < len(events))
+deaf.close()
 
 # One that watches has nothing more to say.
 watching.sendall(SHOW)

@@ -16,9 +16,6 @@ pick_portals 2
 health_target
 paths=("${portal[@]}")
 serve
-assert_no_loss () {
-  assert_not_logged "Failing path|session [0-9]+ lost|checker reports path is down"
-}
 
 if wanted busy; then
   begin_row busy

@@ -130,8 +130,11 @@ sleep 1
 assert_equal "requests that were answered while there was no server" 1 "$(answers)"
 start_mpiscsi portals="$(join_portals "${portal[@]}")"
 wait_until 30 answered 2 || fail "qemu-io did not come back: $(<"$tmpdir/qemu-io.out")"
+# One by one: it reads ahead, and then waits for what it has.
 echo 'read -P 0x61 0 1M' >&"$in"
+wait_until 10 answered 3 || fail "qemu-io: $(<"$tmpdir/qemu-io.out")"
 echo 'read -P 0x62 1M 1M' >&"$in"
+wait_until 10 answered 4 || fail "qemu-io: $(<"$tmpdir/qemu-io.out")"
 echo 'quit' >&"$in"
 wait "$client" || fail "qemu-io: $(<"$tmpdir/qemu-io.out")"
 assert_equal "requests that were answered" 4 "$(answers)"

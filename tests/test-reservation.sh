@@ -37,7 +37,7 @@ reserve () {
   local answer=''
   echo "$@" >&"${OTHER[1]}"
   read -r -t 10 answer <&"${OTHER[0]}" || :
-  [ "$answer" = done ] || fail "reserve.py: $*: $(<"$tmpdir/other.log")"
+  [ "$answer" = "done" ] || fail "reserve.py: $*: $(<"$tmpdir/other.log")"
 }
 start_mpiscsi portals="$(join_portals "${portal[@]}")" polling-interval=1 no-path-retry=queue
 wait_connected 10 "${portal[@]}"

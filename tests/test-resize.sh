@@ -85,4 +85,5 @@ tell 'h.pwrite(b"x" * 512, 48 << 20)'
 assert_match "write beyond the end" '^exception:.*(EIO|EINVAL|ENOSPC)' "$told"
 tell 'assert h.pread(1536, 0) == b"old" * 512'
 assert_equal "within it" "done" "$told"
-[ "$pid" = "$mpiscsi_pid" ] && is_running "$pid" || fail "nbdkit was restarted"
+assert_equal "process of nbdkit, to the end" "$pid" "$mpiscsi_pid"
+is_running "$pid" || fail "nbdkit has ended"

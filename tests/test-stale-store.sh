@@ -84,6 +84,6 @@ stale overwrite 30
 assert_match "fence-timeout" 'at once' "$out"
 number 'overwritten after %d ms'
 assert_less "the wait, ms" 1700 "$value"
-assert_less "the wait, ms" "$value" "$((7000 * slow))"
+assert_less "the wait, ms" "$value" "$((3500 * slow))"
 wait_for_log 'gave up fencing after 2 s: an old write might still come' 1
 stop_mpiscsi

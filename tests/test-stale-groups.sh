@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# In-doubt write fencing and portal groups: the lost session can be reinstated
+# through any portal of its own group, and through no other.  And a target that
+# refuses the credentials that fencing makes up (see act_connect).
+TEST_TIMEOUT=120
+# shellcheck source=functions.sh
+. "$(dirname "$0")/functions.sh"
+# shellcheck source=functions-fake.sh
+. "$testsdir/functions-fake.sh"
+# shellcheck source=functions-stale.sh
+. "$testsdir/functions-stale.sh"
+
+# start_groups TPGT-OF-A TPGT-OF-B
+start_groups () {
+  : >"$tmpdir/fake.log"
+  pick_portals 2
+  background "$tmpdir/fake.log" "$fake_target" --thin \
+    --listen "${portal[0]},$1" --listen "${portal[1]},$2"
+  fake_pid=$!
+  cleanup_fn _tgt_end "$fake_pid"
+  wait_until 5 grep -q '^ready' "$tmpdir/fake.log" || fail "fake-iscsi-target: $(<"$tmpdir/fake.log")"
+  start_proxy "${portal[@]}"
+}
+stop_groups () {
+  end_process "$proxy_pid" || :
+  stop_fake
+}
+# With discovery, which tells the groups.
+start () {
+  ctl reset >/dev/null
+  start_mpiscsi "portals=${proxied[0]}" "target=$fake_iqn" lun=1 rr-min-io=1 "$@"
+  wait_for_log 'remaining active paths: 2$'
+}
+a_re () { quote_re "${proxied[0]}"; }
+b_re () { quote_re "${proxied[1]}"; }
+
+start_groups 1 1
+say "one group: without fencing the old write wins"
+start fence=off
+stale overwrite 3
+assert_match "without fencing" 'at once.*released=1 good=1.*block has old' "$out"
+stop_mpiscsi
+
+say "one group: A stays away, B stands in for it"
+start
+stale hold yes
+assert_match "one group" 'released=0 .*lost=1.*block has new' "$out"
+number 'overwritten after %d ms'
+assert_less "the wait, ms" "$value" "$((2500 * slow))"
+wait_for_log "$(a_re): session reinstated through $(b_re)" 1
+fenced_by 'LOGICAL UNIT RESET'
+stop_mpiscsi
+stop_groups
+
+start_groups 1 2
+say "two groups: nothing but the old portal will do"
+start
+stale flow 3
+assert_match "waiting" 'waiting write zero trim, ' "$out"
+assert_match "the end" 'released=0 .*lost=1.*blocks have new zero zero old' "$out"
+number 'waited %d ms'
+assert_less "the wait, ms" 2999 "$value"
+wait_for_log "$(a_re): session reinstated through $(a_re)" 1
+assert_not_logged "session reinstated through $(b_re)"
+fenced_by 'LOGICAL UNIT RESET'
+stop_mpiscsi
+
+say "two groups: the old write comes while the overwrite waits"
+start
+stale late 2
+assert_match "the end" 'released=1 good=1.*still old.*block has new' "$out"
+fenced_by 'LOGICAL UNIT RESET'
+stop_mpiscsi
+
+say "two groups: bounded by fence-timeout"
+start fence-timeout=2
+stale hold yes
+assert_match "the end" 'released=1 good=1.*block has new' "$out"
+number 'overwritten after %d ms'
+assert_less "the wait, ms" 1700 "$value"
+assert_less "the wait, ms" "$value" "$((2800 * slow))"
+wait_for_log "$(a_re): gave up fencing after 2 s: an old write might still come" 1
+assert_not_logged 'LOGICAL UNIT RESET through'
+stop_mpiscsi
+
+say "two groups, fence=reinstate"
+start fence=reinstate
+stale late 2
+assert_match "the end" 'released=1 good=1.*block has new' "$out"
+fenced_by 'session reinstatement'
+assert_not_logged 'LOGICAL UNIT RESET'
+stop_mpiscsi
+end_process "$proxy_pid" || :
+
+say "a target that has no CHAP: fenced by logins without it"
+background "$tmpdir/picky.log" python3 "$testsdir/picky-login.py" "${portal[@]}"
+picky_pid=$!
+cleanup_fn end_process "$picky_pid"
+wait_until 5 grep -q '^ready' "$tmpdir/picky.log" || fail "picky-login.py: $(<"$tmpdir/picky.log")"
+read -ra picky <<<"$(sed -n 's/^ready //p' "$tmpdir/picky.log")"
+start_proxy "${picky[@]}"
+ctl reset >/dev/null
+start_mpiscsi "portals=${proxied[0]},${proxied[1]}" discovery=off "target=$fake_iqn" lun=1 \
+              rr-min-io=1
+wait_for_log 'remaining active paths: 2$'
+stale overwrite 8
+assert_match "no CHAP" 'released=0 .*lost=1.*block has new' "$out"
+grep -q refused "$tmpdir/picky.log" || fail "no login offered CHAP"
+number 'overwritten after %d ms'
+assert_less "the wait, ms" "$value" "$((5000 * slow))"
+fenced_by 'LOGICAL UNIT RESET'
+stop_mpiscsi
