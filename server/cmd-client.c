@@ -84,17 +84,17 @@ is_socket_name (const struct dirent *d)
 
 /* A server that was killed leaves its socket behind: not worth a word. */
 static void
-open_directory (const char *run, struct server **servers, size_t *n,
+open_directory (const char *dir, struct server **servers, size_t *n,
                 char *denied, size_t denied_size)
 {
   struct dirent **entries = NULL;
   char path[4096];
   int found, fd;
 
-  snprintf (path, sizeof path, "%s/mpiscsi", run);
-  found = scandir (path, &entries, is_socket_name, versionsort);
+  snprintf (path, sizeof path, "%s", dir);
+  found = scandir (dir, &entries, is_socket_name, versionsort);
   for (int i = 0; i < found; ++i) {
-    snprintf (path, sizeof path, "%s/mpiscsi/%s", run, entries[i]->d_name);
+    snprintf (path, sizeof path, "%s/%s", dir, entries[i]->d_name);
     free (entries[i]);
     fd = connect_to (path);
     if (fd != -1)
@@ -109,16 +109,32 @@ open_directory (const char *run, struct server **servers, size_t *n,
   free (entries);
 }
 
+/* MPISCSI_RUNTIME_DIR alone, if it is set; else both places where servers
+ * put their sockets: root, logged in, has an XDG_RUNTIME_DIR, but the system's
+ * services have none. */
+static void
+get_directories (char first[4096], char second[4096])
+{
+  const char *only = getenv ("MPISCSI_RUNTIME_DIR");
+  const char *run = getenv ("XDG_RUNTIME_DIR");
+
+  first[0] = second[0] = '\0';
+  if (only != NULL && only[0])
+    snprintf (first, 4096, "%s", only);
+  else {
+    snprintf (first, 4096, "/run/mpiscsi");
+    if (run != NULL && run[0] == '/' && strcmp (run, "/run") != 0)
+      snprintf (second, 4096, "%s/mpiscsi", run);
+  }
+}
+
 size_t
 servers_open (const struct cmd *cmd, struct server **servers)
 {
-  const char *run = getenv ("XDG_RUNTIME_DIR");
-  char denied[400] = "";
+  char first[4096], second[4096], denied[400] = "";
   size_t n = 0;
 
   *servers = NULL;
-  if (run != NULL && (run[0] != '/' || strcmp (run, "/run") == 0))
-    run = NULL;
   if (cmd->socket != NULL) {
     const int fd = connect_to (cmd->socket);
 
@@ -129,14 +145,15 @@ servers_open (const struct cmd *cmd, struct server **servers)
       add_server (servers, &n, cmd->socket, fd);
     return n;
   }
-  if (run != NULL)
-    open_directory (run, servers, &n, denied, sizeof denied);
-  open_directory ("/run", servers, &n, denied, sizeof denied);
-  if (n == 0)
-    cmd_error ("no server is running%s%s%s%s%s%s", denied[0] ? ": " : " (looked"
-               " in ", denied, denied[0] ? "" : run ? run : "/run",
-               denied[0] ? "" : "/mpiscsi", !denied[0] && run
-               ? " and /run/mpiscsi" : "", denied[0] ? "" : ")");
+  get_directories (first, second);
+  open_directory (first, servers, &n, denied, sizeof denied);
+  if (second[0])
+    open_directory (second, servers, &n, denied, sizeof denied);
+  if (n == 0 && denied[0])
+    cmd_error ("no server is running that you may ask: %s", denied);
+  else if (n == 0)
+    cmd_error ("no server is running (looked in %s%s%s)", first,
+               second[0] ? " and " : "", second);
   return n;
 }
 

@@ -31,8 +31,10 @@
  *                  with NORESET this must be right
  */
 #define NEW 2                   /* what client 2 writes */
+#ifndef DEATHS
 #define DEATHS 2                /* sessions that are lost, in all */
-#define RESETS 2
+#endif
+#define RESETS DEATHS
 #define SLOTS 4                 /* copies of commands at any one time */
 #define PATHS 2
 
@@ -80,6 +82,10 @@ byte p;
 #else
 #define may_send(v) (!overlaps (v))
 #endif
+
+inline gone (i) {
+  place[i] = FREE; value[i] = 0; path[i] = 0; login[i] = 0
+}
 
 inline free_slot () {
   s = 0;
@@ -178,10 +184,10 @@ again:
     :: s < SLOTS ->
        if
        :: path[s] == p && login[s] < oldest[p] && place[s] == NET ->
-          place[s] = FREE
+          gone (s)
 #ifdef STRICT
        :: path[s] == p && login[s] < oldest[p] && place[s] == TARGET ->
-          place[s] = FREE
+          gone (s)
 #endif
        :: else
        fi;
@@ -212,7 +218,9 @@ end:
   do
   :: atomic { place[i] == NET -> place[i] = TARGET }
   :: d_step { place[i] == TARGET -> block = value[i]; answered (i);
-              place[i] = FREE; value[i] = 0; path[i] = 0; login[i] = 0 }
+              gone (i) }
+  /* done, but the answer is lost with the connection */
+  :: d_step { place[i] == TARGET -> block = value[i]; gone (i) }
   od
 }
 
@@ -233,7 +241,7 @@ end:
              :: block = value[j]        /* was done already */
              :: skip
              fi;
-             place[j] = FREE; value[j] = 0; path[j] = 0; login[j] = 0
+             gone (j)
           :: else
           fi;
           j++

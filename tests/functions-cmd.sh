@@ -6,7 +6,7 @@
 command=${MPISCSI_COMMAND:-$top_builddir/server/mpiscsi}
 [ -x "$command" ] || fail "there is no $command: run make"
 # Servers of this test only.
-export XDG_RUNTIME_DIR=$tmpdir
+export XDG_RUNTIME_DIR=$tmpdir MPISCSI_RUNTIME_DIR=$tmpdir/mpiscsi
 export MPISCSI_PLUGIN=$plugin
 server_env=()
 if [ -n "${MPISCSI_PRELOAD:-}" ]; then server_env=(env "LD_PRELOAD=$MPISCSI_PRELOAD"); fi

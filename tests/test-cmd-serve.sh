@@ -17,7 +17,7 @@ while [ -n "$(ss -Htln "sport = :$port")" ]; do port=$((port + 1)); done
 # conf [LINE OF THE NBD SECTION]...
 conf () {
   {
-    printf 'iscsi {\n\tportals %s\n}\n' "$(join_portals "${portal[@]}")"
+    printf 'iscsi {\n\tportals %s\n\tlun 1\n}\n' "$(join_portals "${portal[@]}")"
     printf 'multipaths {\n\tmultipath {\n\t\twwid %s\n\t\talias iscsi_data\n\t}\n}\n' "$wwid"
     printf 'nbd {\n'
     [ $# = 0 ] || printf '\t%s\n' "$@"

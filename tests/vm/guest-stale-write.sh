@@ -18,6 +18,7 @@ mount -t tmpfs -o size=50% tmpfs /run/lun
 lio_start
 lio_disk data "$disk" "$size"
 modprobe nbd nbds_max=1
+: >"$server_log"
 head -c $block /dev/zero | tr '\0' o >/run/old
 head -c $block /dev/zero | tr '\0' n >/run/new
 
@@ -37,7 +38,7 @@ start () { # [PARAMETER]...
   wait_for_log 20 'remaining active paths: 2$'
   attach /dev/nbd0
 }
-stop () { detach /dev/nbd0; stop_server; touch "$server_log"; }
+stop () { detach /dev/nbd0; stop_server; }
 
 # put FILE: in the background, straight to the disk; $put_pid
 put () {
