@@ -18,7 +18,17 @@
 
 struct engine *engine;
 
+/* The current settings; those before a `reconfigure` stay with us, since
+ * threads may still look at them. */
 static struct settings *settings;
+static struct settings *retired[64];
+static size_t nr_retired;
+
+/* The parameters as they were given, to do it again. */
+static struct parameter {
+  struct parameter *next;
+  char *key, *value;
+} *parameters, **last_parameter = &parameters;
 
 /* Tells the engine that nbdkit is about to end: nbdkit has no callback for
  * it, but nbdkit_nanosleep returns at once then.  Without this, I/O that is
@@ -51,6 +61,65 @@ mpiscsi_unload (void)
   engine = NULL;
   settings_free (settings);
   settings = NULL;
+  while (nr_retired > 0)
+    settings_free (retired[--nr_retired]);
+  while (parameters != NULL) {
+    struct parameter *p = parameters;
+
+    parameters = p->next;
+    explicit_bzero (p->value, strlen (p->value));
+    free (p->value);
+    free (p->key);
+    free (p);
+  }
+}
+
+static int
+remember (const char *key, const char *value)
+{
+  struct parameter *p = calloc (1, sizeof *p);
+
+  if (p == NULL || (p->key = strdup (key)) == NULL ||
+      (p->value = strdup (value)) == NULL) {
+    nbdkit_error ("out of memory");
+    return -1;
+  }
+  *last_parameter = p;
+  last_parameter = &p->next;
+  return 0;
+}
+
+/* Called by the engine in its service thread, with its lock held. */
+static int
+reconfigure (void *opaque, char *err, size_t size)
+{
+  struct settings *new = settings_new ();
+  struct parameter *p;
+  char why[ERR_SIZE];
+
+  (void) opaque;
+  if (new == NULL || nr_retired == sizeof retired / sizeof retired[0]) {
+    snprintf (err, size, new ? "reconfigured too often: restart the server"
+              : "out of memory");
+    settings_free (new);
+    return -1;
+  }
+  new->warn = settings->warn;
+  for (p = parameters; p != NULL; p = p->next)
+    if (settings_set (new, p->key, p->value, why) == -1)
+      break;
+  if (p != NULL || settings_check (new, why) == -1) {
+    snprintf (err, size, "%s", why);
+    settings_free (new);
+    return -1;
+  }
+  retired[nr_retired++] = settings;
+  settings = new;
+  if (engine_reconfigure (engine, new) == -1) {
+    snprintf (err, size, "out of memory: reconfigured in part");
+    return -1;
+  }
+  return 0;
 }
 
 static bool
@@ -75,12 +144,14 @@ mpiscsi_config (const char *key, const char *value)
     value = password;
   }
   r = settings_set (settings, key, value, err);
+  if (r == 0 && remember (key, value) == -1)
+    r = -1;
+  else if (r == -1)
+    nbdkit_error ("%s", err);
   if (password) {
     explicit_bzero (password, strlen (password));
     free (password);
   }
-  if (r == -1)
-    nbdkit_error ("%s", err);
   return r;
 }
 
@@ -145,9 +216,16 @@ mpiscsi_after_fork (void)
     nbdkit_error ("cannot start: %m");
     return -1;
   }
-  /* Without it nothing can be shown or steered, but the disk is served. */
-  if (control_start (engine, settings->control, err, sizeof err) == -1)
+  engine->reconfigure = reconfigure;
+  /* Without it nothing can be shown or steered, but the disk is served;
+   * unless it was asked for. */
+  if (control_start (engine, settings->control, err, sizeof err) == -1) {
+    if (settings->control != NULL) {
+      nbdkit_error ("%s", err);
+      return -1;
+    }
     log_warning ("%s", err);
+  }
   engine_start (engine);
   if (engine_start_thread (engine) == -1) {
     nbdkit_error ("cannot start a thread: %m");

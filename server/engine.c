@@ -517,6 +517,34 @@ engine_start (struct engine *e)
     engine_add_portal (e, &st->portals[i], false);
 }
 
+int
+engine_reconfigure (struct engine *e, const struct settings *settings)
+{
+  struct list *l, *next;
+  int r = 0;
+
+  e->settings = settings;
+  list_for_each (l, next, &e->sessions) {
+    struct session *s = list_entry (l, struct session, node);
+
+    s->depth = settings->queue_depth;
+    if (s->limit_now > 0)
+      s->limit_now = s->depth;
+  }
+  list_for_each (l, next, &e->maps) {
+    struct map *m = list_entry (l, struct map, node);
+    struct list *pl, *pnext;
+
+    list_for_each (pl, pnext, &m->paths)
+      list_entry (pl, struct path, map_node)->sel.limit =
+        settings->queue_depth;
+    if (map_reconfigure (m) == -1)
+      r = -1;
+  }
+  engine_start (e);
+  return r;
+}
+
 static bool
 all_settled (struct engine *e)
 {

@@ -431,6 +431,8 @@ extern void path_target_reset (struct path *p);
 extern struct map *map_new (struct engine *e, const struct lu_facts *facts,
                             const char *target);
 extern void map_free (struct map *m);
+/* Take engine->settings, which have changed.  -1: no memory, as it was. */
+extern int map_reconfigure (struct map *m);
 extern void map_add_path (struct map *m, struct path *p);
 extern void map_regroup (struct map *m);
 extern void map_path_failed (struct map *m, struct path *p);
@@ -549,6 +551,11 @@ extern void engine_shutdown (struct engine *e, double timeout);
  * with ESHUTDOWN; what is in flight is answered, or its session dies. */
 extern void engine_abandon (struct engine *e);
 extern void engine_free (struct engine *e);
+/* Service thread, lock held: go on with other settings, which must outlive
+ * the engine, as the old ones must.  Portals that are new are logged in to;
+ * what is in use stays in use. */
+extern int engine_reconfigure (struct engine *e,
+                               const struct settings *settings);
 /* Waits until some I/O is stuck (true), or the engine is shut down (false). */
 extern bool engine_wait_stuck (struct engine *e);
 

@@ -24,8 +24,9 @@
 #define OWN_CONNECT 0.5
 /* With the server going down, a write that waits for a fence fails then. */
 #define SHUTDOWN_GRACE 2.0
-/* With more ranges than this, fence even if no write waits. */
-#define MANY_RANGES 4096
+/* With more ranges than this, each of which every write is compared with,
+ * fence even if no write waits. */
+#define MANY_RANGES 1024
 
 /* A dead nexus (as far as one map is concerned).  A session that logs in again
  * and dies again makes another one: what fenced the first one says nothing
@@ -483,6 +484,17 @@ fence_check (struct map *m, double now)
     if (via != NULL)
       start (m, via, NULL);
   }
+}
+
+bool
+fence_settled (const struct engine *e)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &e->maps)
+    if (!list_empty (&list_entry (l, struct map, node)->fences))
+      return false;
+  return true;
 }
 
 void

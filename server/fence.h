@@ -13,11 +13,18 @@
  *    any live portal of the same target portal group.  RFC 7143 6.3.5: the
  *    target ends the old session and its tasks.
  * 3. LOGICAL UNIT RESET (SAM-5 7.8), when a write really waits: some targets
- *    (tgt) let a task that is inside their backing store go on after 2.  It
- *    aborts the tasks of every initiator, so first nothing new is sent
- *    (map->frozen) until what is in flight on the live paths was answered;
- *    what was not answered after the reset is sent again.
- * 4. Hold: after fence_timeout the ranges are let go, with a warning.
+ *    (tgt) let a task that is inside their backing store go on after 2, but
+ *    answer this one only when it has ended.  It aborts the tasks of every
+ *    initiator, so first nothing new is sent (map->frozen, for 5 s at most)
+ *    until what is in flight on the live paths was answered; the sessions
+ *    that still wait for an answer after the reset are ended, and their
+ *    writes are in doubt like any others: they may not have reached the
+ *    target before the reset.  A reset is good for the nexuses that were
+ *    reinstated before it was sent.
+ * 4. Hold: after fence_timeout the ranges are let go, with a warning.  While
+ *    nothing but 3 is left to do and no write waits they are kept.
+ *
+ * tests/fence.pml is a model of this.
  *
  * 2 and 3 use a session of their own (SESSION_FENCE), which has no paths:
  * libiscsi 1.19 cancels all that is on the context of a reset.
@@ -48,6 +55,9 @@ extern bool fence_pending (const struct session *s);
 extern void fence_session_ready (struct session *s);
 /* From the tick, and whenever something has changed. */
 extern void fence_check (struct map *m, double now);
+/* Nothing is in doubt any more.  A clean shutdown waits for it, for a while,
+ * before it logs out. */
+extern bool fence_settled (const struct engine *e);
 /* The map goes. */
 extern void fence_forget (struct map *m);
 

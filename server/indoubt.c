@@ -106,6 +106,8 @@ indoubt_overlaps (const struct indoubt *set, uint64_t origin, uint64_t lba,
   const uint64_t end = lba + blocks < lba ? UINT64_MAX : lba + blocks;
   struct list *l, *next;
 
+  if (blocks == 0)
+    return false;
   list_for_each (l, next, &set->ranges) {
     const struct range *r = list_entry (l, struct range, node);
 

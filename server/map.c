@@ -48,6 +48,8 @@ map_name (const struct map *m)
   return strdup (m->wwid);
 }
 
+static void start_queueing (struct map *m);
+
 struct map *
 map_new (struct engine *e, const struct lu_facts *facts, const char *target)
 {
@@ -81,6 +83,37 @@ map_new (struct engine *e, const struct lu_facts *facts, const char *target)
     m->transfer_limit = (uint64_t) facts->max_transfer * facts->block_size;
   list_add_tail (&e->maps, &m->node);
   return m;
+}
+
+int
+map_reconfigure (struct map *m)
+{
+  const struct path *first = list_empty (&m->paths) ? NULL
+    : list_entry (m->paths.next, struct path, map_node);
+  struct map_settings settings, old = m->settings;
+  char *name;
+
+  if (conf_resolve (m->engine->settings, &m->facts,
+                    first ? first->session->target : NULL, &settings) == -1)
+    return -1;
+  m->settings = settings;
+  name = map_name (m);
+  if (name == NULL) {
+    m->settings = old;
+    map_settings_free (&settings);
+    return -1;
+  }
+  map_settings_free (&old);
+  if (strcmp (name, m->name) != 0)
+    log_info ("%s: is now named %s", m->name, name);
+  free (m->name);
+  m->name = name;
+  map_regroup (m);
+  /* The time without a path may be longer or shorter now. */
+  if (m->nr_active == 0)
+    start_queueing (m);
+  schedule_dispatch (m);
+  return 0;
 }
 
 void

@@ -34,7 +34,7 @@
 #ifndef DEATHS
 #define DEATHS 2                /* sessions that are lost, in all */
 #endif
-#define RESETS DEATHS
+#define RESETS 2
 #define SLOTS 4                 /* copies of commands at any one time */
 #define PATHS 2
 

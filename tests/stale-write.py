@@ -215,6 +215,17 @@ def frozen_flow(c, seconds):
     finish(c)
 
 
+def patient(c, seconds):
+    """Nobody overwrites for so long; the old write is still in the store."""
+    caught_and_resent(c)
+    time.sleep(float(seconds))
+    new = c.write(b"n")
+    print("waited" if not c.wait([new], 1) else "at once")
+    c.release()
+    c.must([new], "the overwrite was never done")
+    finish(c)
+
+
 def hold(c, release):
     """A never comes back; nothing fences but time.  With RELEASE the old
     write goes before that time is over."""
@@ -276,6 +287,27 @@ def again(c, portal_b):
     print("blocks have %s %s" % (c.look(), c.look(80 * 512)))
 
 
+def unanswered(c, portal_b):
+    """A write is still on its way to the target, on B, when the unit is reset
+    because of A: the reset has not aborted it."""
+    at = 80 * 512
+    c.ctl("at", portal_b, "hold-write", "80", "8")
+    second = c.catch(b"o", at=at)
+    caught_and_resent(c)
+    c.ctl("at", portal_b, "refuse", "on")
+    new = c.write(b"n")
+    c.must([new], "the overwrite was never done")
+    c.must([second], "what was in flight at the reset was not sent again")
+    third = c.write(b"n", at=at)
+    print("waited" if not c.wait([third], 1.5) else "at once")
+    c.release()
+    print("still " + c.look(at))
+    c.ctl("at", portal_b, "refuse", "off")
+    c.must([third], "the second overwrite was never done")
+    time.sleep(0.3)
+    print("blocks have %s %s" % (c.look(), c.look(at)))
+
+
 def many(c, writes):
     """Many writes in doubt at once; each is overwritten."""
     n = int(writes)
@@ -317,7 +349,8 @@ def ends(c, pid, parked):
 
 
 SCENARIOS = {f.__name__: f for f in
-             (overwrite, flow, frozen_flow, hold, late, refused, again, many, ends)}
+             (overwrite, flow, frozen_flow, hold, late, refused, again, many, ends,
+              patient, unanswered)}
 
 
 def main():

@@ -78,6 +78,13 @@ assert_less "requests meanwhile" 100 "$value"
 fenced_by 'LOGICAL UNIT RESET'
 stop_mpiscsi
 
+say "fence-timeout is for who waits: it does not end while nobody does"
+start fence-timeout=3
+stale patient 5
+assert_match "patient" 'waited.*block has new' "$out"
+fenced_by 'LOGICAL UNIT RESET'
+stop_mpiscsi
+
 say "a store that hangs for longer than fence-timeout"
 start fence-timeout=2
 stale overwrite 30

@@ -12,7 +12,7 @@ TEST_TIMEOUT=120
 # shellcheck source=functions-stale.sh
 . "$testsdir/functions-stale.sh"
 
-pick_portals 2
+pick_portals 3
 make_disk "$tmpdir/disk" 64M
 start_tgt t "${portal[@]}"
 tgt_target t 1
@@ -100,6 +100,17 @@ say "the other path dies as well, with a write of its own in doubt"
 start
 stale again "${proxied[1]}"
 assert_match "both" 'blocks have new new' "$out"
+fenced_by 'LOGICAL UNIT RESET'
+stop_mpiscsi
+
+say "a write that had not reached the target when the unit was reset"
+ctl reset >/dev/null
+start_mpiscsi "portals=${proxied[0]},${proxied[1]},${proxied[2]}" discovery=off "target=$iqn" \
+              lun=1 rr-min-io=1
+wait_for_log 'remaining active paths: 3$'
+stale unanswered "${proxied[1]}"
+assert_match "unanswered" 'waited.*released=1 good=1.*still old.*blocks have new new' "$out"
+assert_less "resets" 1 "$(count_log 'LOGICAL UNIT RESET through')"
 fenced_by 'LOGICAL UNIT RESET'
 stop_mpiscsi
 

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# AddressSanitizer and UndefinedBehaviorSanitizer: each unit test, the random
+# schedules, and some of the integration tests with the plugin in nbdkit.
+TEST_TIMEOUT=280
+. "$(dirname "$0")/functions.sh"
+# shellcheck source=functions-build.sh
+. "$testsdir/functions-build.sh"
+
+build_objects "$tmpdir/asan" -fsanitize=address,undefined -fno-sanitize-recover=all
+build_plugin "$tmpdir/asan" -fsanitize=address,undefined
+fake=(fake-libiscsi.c fake-libiscsi-target.c)
+for source in "$testsdir"/unit-*.c; do
+  name=$(basename "$source" .c)
+  [ "$name" != unit-session ] || continue       # half a minute; the next has all of it
+  extra=()
+  [ "$name" != unit-random ] || extra=("${fake[@]}")
+  extra_flags=()
+  [ "$name" != unit-indoubt ] || extra_flags=(-Wl,--wrap=malloc)
+  build_flags+=("${extra_flags[@]}")
+  build_test "$tmpdir/asan" "$name" "$name.c" "${extra[@]}"
+  say "$name"
+  srcdir=$testsdir SECONDS=8 timeout 100 "$tmpdir/asan/$name" >"$tmpdir/$name.log" 2>&1 ||
+    { tail -n 60 "$tmpdir/$name.log"; fail "$name"; }
+done
+
+export MPISCSI_PLUGIN=$tmpdir/asan/mpiscsi.so
+MPISCSI_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)"
+export MPISCSI_PRELOAD
+# nbdkit itself leaves its open connections behind at SIGTERM.
+export ASAN_OPTIONS=detect_leaks=0
+for t in basic kill-tcp thin; do
+  say "test-$t.sh"
+  top_builddir=$top_builddir "$testsdir/test-$t.sh" >"$tmpdir/$t.log" 2>&1 ||
+    { tail -n 60 "$tmpdir/$t.log"; fail "test-$t.sh with sanitizers"; }
+done

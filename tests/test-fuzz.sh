@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Each fuzz target, a few seconds from its seeds: every parser of bytes from
+# outside.  FUZZ_SECONDS=600 for a long run of each.
+TEST_TIMEOUT=${FUZZ_SECONDS:+$((FUZZ_SECONDS * 6 + 120))}
+: "${TEST_TIMEOUT:=180}"
+. "$(dirname "$0")/functions.sh"
+# shellcheck source=functions-build.sh
+. "$testsdir/functions-build.sh"
+requires clang --version
+
+build_cc=clang
+mkdir -p "$tmpdir/fuzz"
+# Only the pure core is fuzzed: no libev, no libiscsi.
+core=()
+for c in "$top_srcdir"/server/*.c; do
+  grep -q '"engine.h"\|"cmd.h"\|"control.h"\|"fence.h"' "$c" || core+=("$c")
+done
+printf '%s\n' "${core[@]}" | xargs -P2 -I{} sh -c '
+  exec clang -std=gnu11 -g -O1 -I"$2" -I"$3/server" -fsanitize=fuzzer-no-link,address,undefined \
+    -fno-sanitize-recover=all -c "$1" -o "$4/$(basename "$1" .c).o"
+' sh {} "$top_builddir" "$top_srcdir" "$tmpdir/fuzz" || fail "the core does not compile with clang"
+for source in "$testsdir"/fuzz/fuzz-*.c; do
+  name=$(basename "$source" .c)
+  clang -std=gnu11 -g -O1 -I"$top_builddir" -I"$top_srcdir/server" \
+    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+    "$source" "$tmpdir"/fuzz/*.o -ljansson -o "$tmpdir/$name" || fail "$name does not build"
+  mkdir -p "$tmpdir/new-$name"
+  seeds=("$testsdir/fuzz/corpus-${name#fuzz-}")
+  [ -d "${seeds[0]}" ] || seeds=()
+  say "$name"
+  "$tmpdir/$name" -max_total_time="${FUZZ_SECONDS:-5}" -timeout=10 -artifact_prefix="$tmpdir/" \
+    "$tmpdir/new-$name" "${seeds[@]}" >"$tmpdir/$name.log" 2>&1 ||
+    { tail -n 40 "$tmpdir/$name.log"; fail "$name has found something"; }
+  tail -n 1 "$tmpdir/$name.log"
+done
