@@ -172,16 +172,54 @@ lower_depth (struct session *s)
     s->limit_now = s->depth;
 }
 
+/* How a command of the client's failed for good.  At most one line a second,
+ * and one in all for a reservation that another host holds: a client that
+ * tries again and again must not fill the log. */
+static void
+log_failure (struct command *cmd, enum scsi_result result, const char *text)
+{
+  struct map *m = cmd->req->map;
+  const double now = engine_now ();
+
+  if (result == RESULT_RESERVATION_CONFLICT) {
+    if (!m->reserved)
+      log_warning ("%s: %s: RESERVATION CONFLICT: another initiator holds "
+                   "a reservation; what it excludes fails (said once)", m->name,
+                   cmd->path->session->name);
+    m->reserved = true;
+    return;
+  }
+  if (now - m->last_failure < 1) {
+    m->failures_unsaid++;
+    return;
+  }
+  m->last_failure = now;
+  log_error ("%s: %s: I/O error, LBA %llu: %s", m->name,
+             cmd->path->session->name, (unsigned long long) cmd->lba, text);
+  if (m->failures_unsaid > 0)
+    log_error ("%s: %u more I/O errors like this one", m->name,
+               m->failures_unsaid);
+  m->failures_unsaid = 0;
+}
+
 void
 command_answered (struct command *cmd, enum scsi_result result,
                   const struct sense *sense)
 {
   struct map *m = cmd->req->map;
   struct path *p = cmd->path;
-  const struct verdict v = verdict_of (result, sense);
+  struct verdict v = verdict_of (result, sense);
   double latency;
   char text[100];
 
+  /* What not every LUN can do: no reason to doubt the path, unless the LUN
+   * itself is gone (25h). */
+  if (cmd->optional && result == RESULT_CHECK_CONDITION &&
+      sense->key == SENSE_ILLEGAL_REQUEST && sense->asc != 0x25 &&
+      v.kind == VERDICT_PATH) {
+    v.kind = VERDICT_FAIL;
+    v.error = ENOTSUP;
+  }
   if (v.actions & ACTION_LOWER_DEPTH)
     lower_depth (p->session);
   if (v.actions & (ACTION_CHECK_CAPACITY | ACTION_CHECK_IDENTITY))
@@ -196,8 +234,10 @@ command_answered (struct command *cmd, enum scsi_result result,
     latency_add (&p->latency, latency);
     p->average_latency = latency_average (p->average_latency, latency,
                                           1 / 16.);
-    if (cmd->modifies)
+    if (cmd->modifies) {
       m->written++;
+      m->reserved = false;
+    }
     else if (cmd->req->op == OP_FLUSH && cmd->req->flush_reaches > m->flushed)
       m->flushed = cmd->req->flush_reaches;
     if (cmd->dir == SCSI_XFER_READ)
@@ -237,11 +277,9 @@ command_answered (struct command *cmd, enum scsi_result result,
   case VERDICT_FAIL:
     p->stats.errors++;
     if (!(cmd->optional && (v.error == ENOTSUP || v.error == EINVAL)))
-      log_error ("%s: %s: I/O error, LBA %llu: %s", m->name, p->session->name,
-                 (unsigned long long) cmd->lba,
-                 result == RESULT_CHECK_CONDITION
-                 ? sense_text (sense, text, sizeof text)
-                 : result_text (result));
+      log_failure (cmd, result, result == RESULT_CHECK_CONDITION
+                   ? sense_text (sense, text, sizeof text)
+                   : result_text (result));
     request_part_done (m->engine, cmd, v.error);
     break;
   }

@@ -387,6 +387,9 @@ struct map {
    * reached the medium.  With more written than flushed, a target that loses
    * its cache loses data: losses counts that, and each connection's next
    * flush fails (map_flush). */
+  bool reserved;                /* log_failure (dispatch.c) */
+  double last_failure;
+  unsigned failures_unsaid;
   uint64_t written, flushed;
   unsigned losses;
   /* In-doubt write fencing: fence.h. */

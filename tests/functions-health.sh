@@ -35,10 +35,11 @@ _check_rows () { # NAME...: those that this test has
 load_pid=
 # start_load [STALL OPTION]...: mixed 4k reads and writes at depth 16, with
 # verification.  2000 a second, in bursts of the depth, leave some of two
-# processors to the target.
+# processors to the target.  16 MiB, so that most of what is read was written
+# before, and that writes meet those that are in doubt.
 start_load () {
   rm -f "$tmpdir/load.json" "$tmpdir/load.txt"
-  setpriv --pdeathsig KILL "$stall" --rate "${load_rate:-2000}" --drain 90 --log "$tmpdir/load.txt" "$@" "$uri" \
+  setpriv --pdeathsig KILL "$stall" --rate "${load_rate:-2000}" --size 16777216 --drain 90 --log "$tmpdir/load.txt" "$@" "$uri" \
     </dev/null >"$tmpdir/load.json" 2>"$tmpdir/load.log" &
   load_pid=$!
   cleanup_fn _end_load "$load_pid"

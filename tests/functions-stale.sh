@@ -6,7 +6,7 @@ requires command -v python3
 proxy=$top_builddir/tests/iscsi-proxy
 [ -x "$proxy" ] || fail "no $proxy: run make check"
 
-# start_proxy [--map OF TARGET]... TARGET_PORTAL...: $proxied has the portals
+# start_proxy TARGET_PORTAL...: $proxied has the portals
 # of the proxy.
 start_proxy () {
   local p args=()
@@ -29,8 +29,8 @@ stale () {
   sed 's/^/  /' <<<"$out"
   out=${out//$'\n'/, }
 }
-# fact REGEX: sets $value to its number in $out.
-number () { # TEXT WITH %d
+# number TEXT: TEXT has a %d; sets $value to the number that $out has there.
+number () {
   local re=${1/\%d/([0-9]+)}
   [[ $out =~ $re ]] || fail "no '$1' in: $out"
   value=${BASH_REMATCH[1]}

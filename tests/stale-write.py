@@ -291,13 +291,16 @@ def unanswered(c, portal_b):
     """A write is still on its way to the target, on B, when the unit is reset
     because of A: the reset has not aborted it."""
     at = 80 * 512
+    # Two of them: the first to come gets the UNIT ATTENTION of the reset.
+    c.ctl("at", portal_b, "hold-write", "160", "8")
+    first = c.catch(b"o", at=2 * at)
     c.ctl("at", portal_b, "hold-write", "80", "8")
     second = c.catch(b"o", at=at)
     caught_and_resent(c)
     c.ctl("at", portal_b, "refuse", "on")
     new = c.write(b"n")
     c.must([new], "the overwrite was never done")
-    c.must([second], "what was in flight at the reset was not sent again")
+    c.must([first, second], "what was in flight at the reset was not sent again")
     third = c.write(b"n", at=at)
     print("waited" if not c.wait([third], 1.5) else "at once")
     c.release()

@@ -114,7 +114,7 @@ fi
 if wanted capacity; then
   stop_mpiscsi
   serve
-  begin_row capacity --size 33554432
+  begin_row capacity
   assert_equal "size at first" $((64 << 20)) "$(nbd_size)"
   for i in 0 1; do ctl $i capacity $((48 << 11)); done
   for i in 0 1; do ctl $i inject 02 06 2a 09 1; done
