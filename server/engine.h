@@ -442,6 +442,7 @@ extern void map_path_failed (struct map *m, struct path *p);
 extern void map_path_reinstated (struct map *m, struct path *p);
 extern void map_choose_group (struct map *m, bool failback);
 extern void map_capacity_seen (struct map *m);
+extern void map_refresh_facts (struct map *m, const struct lu_facts *facts);
 /* By the administrator: without a path, fail I/O at once whatever
  * no_path_retry says; and as it says again. */
 extern void map_set_queueing (struct map *m, bool enabled);

@@ -381,6 +381,32 @@ map_check (struct map *m, double now)
   }
 }
 
+/* What may change while the disk stays the same, for connections to come.
+ * Not the identity, the capacity (map_capacity_seen), or what workers read
+ * without the lock: block size and transfer limit. */
+void
+map_refresh_facts (struct map *m, const struct lu_facts *facts)
+{
+  if (m->facts.write_protect != facts->write_protect)
+    log_info ("%s: Write Protect is %s now", m->name,
+              facts->write_protect ? "on" : "off");
+  m->facts.write_protect = facts->write_protect;
+  m->facts.dpofua = facts->dpofua;
+  m->facts.has_caching_page = facts->has_caching_page;
+  m->facts.wce = facts->wce;
+  m->facts.lbpme = facts->lbpme;
+  m->facts.lbprz = facts->lbprz;
+  m->facts.lbpu = facts->lbpu;
+  m->facts.lbpws = facts->lbpws;
+  m->facts.max_unmap_lba = facts->max_unmap_lba;
+  m->facts.max_unmap_descriptors = facts->max_unmap_descriptors;
+  m->facts.unmap_granularity = facts->unmap_granularity;
+  m->facts.unmap_alignment = facts->unmap_alignment;
+  m->facts.unmap_alignment_valid = facts->unmap_alignment_valid;
+  m->facts.max_write_same = facts->max_write_same;
+  m->facts.rotation_rate = facts->rotation_rate;
+}
+
 /* ---- capacity ------------------------------------------------------------------------ */
 
 /* A path reads another capacity than the map has.  When all paths that can

@@ -266,6 +266,14 @@ path_identified (struct session *s, unsigned lun,
                          s->name, s->target, lun, why);
       return;
     }
+    /* Without a name two of its paths could not be told from paths of two
+     * disks. */
+    if (facts->wwid[0] == '\0') {
+      engine_complain (e, false, "%s: target %s LUN %u cannot be served: it "
+                       "has no identity (no VPD page 83h, no serial number); "
+                       "give it one at its target", s->name, s->target, lun);
+      return;
+    }
     if (conf_blacklisted (st, facts, s->target, &s->portal, why,
                           sizeof why)) {
       log_info ("%s: LUN %u: %s", s->name, lun, why);
@@ -307,6 +315,7 @@ path_identified (struct session *s, unsigned lun,
       return;
     }
   }
+  map_refresh_facts (p->map, facts);
   path_is_back (p);
 }
 

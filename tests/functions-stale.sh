@@ -6,8 +6,7 @@ requires command -v python3
 proxy=$top_builddir/tests/iscsi-proxy
 [ -x "$proxy" ] || fail "no $proxy: run make check"
 
-# start_proxy TARGET_PORTAL...: $proxied has the portals
-# of the proxy.
+# start_proxy TARGET_PORTAL...: $proxied has the portals of the proxy.
 start_proxy () {
   local p args=()
   for p; do args+=(--listen "127.0.0.1:0=$p"); done
@@ -26,7 +25,7 @@ stale () {
   out=$(timeout -k 5 "$((50 * slow))" python3 "$testsdir/stale-write.py" "$uri" \
         --proxy "$proxy" "$tmpdir/proxy.sock" "${proxied[0]}" \
         ${freeze:+--freeze "$freeze"} "$@") || fail "$*: $out"
-  sed 's/^/  /' <<<"$out"
+  echo "  ${out//$'\n'/$'\n'  }"
   out=${out//$'\n'/, }
 }
 # number TEXT: TEXT has a %d; sets $value to the number that $out has there.
