@@ -334,10 +334,12 @@ def many(c, writes):
           " ".join(sorted({c.look(FIRST + i * BLOCK) for i in range(n)})))
 
 
-def ends(c, pid, parked):
+def ends(c, pid, parked, back="no"):
     """The server gets SIGTERM with a write in doubt, PARKED: and with another
-    one that waits for it."""
-    caught_and_resent(c, refuse=True)
+    one that waits for it; BACK: A can be reached again."""
+    caught_and_resent(c, refuse=back == "no")
+    if back == "yes":
+        time.sleep(1)           # and is
     new = [c.write(b"n")] if parked == "yes" else []
     if new and c.wait(new, 0.5):
         fail("the overwrite did not wait")

@@ -84,6 +84,7 @@ if wanted last-path; then
   wait_until 10 aside_or_up 1 || fail "path 1 does not come back"
   cut_once 0
   wait_until 10 aside 0 || fail "path 0 is not put aside, with path 1 there"
+  ctl 1 refuse on
   cut_once 1
   wait_for_log "$(quote_re "${paths[0]}"): reinstated\$" 10
   # Without a path the load has to wait: as long as a login takes.
