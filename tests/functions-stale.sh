@@ -18,6 +18,11 @@ start_proxy () {
   read -ra proxied <<<"$(sed -n 's/^ready //p' "$tmpdir/proxy.log")"
 }
 ctl () { "$proxy" ctl "$tmpdir/proxy.sock" "$@"; }
+# As it was at first: what an earlier case has left behind comes now or never.
+reset_proxy () {
+  ctl release 2000 >/dev/null 2>&1 || : # "nothing is held"
+  ctl reset >/dev/null
+}
 
 # stale SCENARIO [ARGUMENT]...: sets $out, one line.
 stale () {

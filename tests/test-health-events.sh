@@ -111,6 +111,7 @@ if wanted redirect; then
   fi
 fi
 
+both_active () { [[ $(grep 'remaining active paths' "$mpiscsi_log" | tail -n 1) = *' 2' ]]; }
 if wanted capacity; then
   stop_mpiscsi
   serve
@@ -120,10 +121,12 @@ if wanted capacity; then
   for i in 0 1; do ctl $i inject 02 06 2a 09 1; done
   wait_for_log "capacity changed from $((64 << 11)) to $((48 << 11)) blocks" 10
   assert_equal "size for a new connection" $((48 << 20)) "$(nbd_size)"
+  # Until it was read through both, one of them may be out.
+  wait_until 10 both_active || fail "a path does not come back"
   for i in 0 1; do ctl $i capacity off; done
   for i in 0 1; do ctl $i inject 02 06 2a 09 1; done
   wait_for_log "capacity changed from $((48 << 11)) to $((64 << 11)) blocks" 10
   assert_equal "size for a new connection" $((64 << 20)) "$(nbd_size)"
-  sleep 3
+  wait_until 10 both_active || fail "a path does not come back"
   end_row 50
 fi

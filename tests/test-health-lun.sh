@@ -10,7 +10,7 @@ TEST_TIMEOUT=${TEST_TIMEOUT:-120}
 # shellcheck source=functions-health.sh
 . "$testsdir/functions-health.sh"
 
-_check_rows unmapped identity identity-login
+_check_rows unmapped identity identity-login unmapped-late
 
 proxied_target 2
 serve
@@ -63,4 +63,22 @@ if wanted identity-login; then
   repaired
   wait_reinstated "${paths[0]}" 30
   end_row 50 6000
+fi
+
+if wanted unmapped-late; then
+  # The adaptive interval of the checker has grown from 1 s to 16 s: a change
+  # makes it short again.
+  stop_mpiscsi
+  serve polling-interval=1 max-polling-interval=20
+  sleep 15
+  begin_row unmapped-late
+  ctl 0 inject 02 05 25 00 -1
+  wait_path_down "${paths[0]}" 5
+  sleep 0.5
+  mark_log
+  ctl 0 inject off
+  repaired
+  wait_reinstated "${paths[0]}" 30
+  # One polling interval, and the identification.
+  end_row 50 2000
 fi

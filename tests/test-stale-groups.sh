@@ -28,7 +28,7 @@ stop_groups () {
 }
 # With discovery, which tells the groups.
 start () {
-  ctl reset >/dev/null
+  reset_proxy
   start_mpiscsi "portals=${proxied[0]}" "target=$fake_iqn" lun=1 rr-min-io=1 "$@"
   wait_for_log 'remaining active paths: 2$'
 }
@@ -100,7 +100,7 @@ cleanup_fn end_process "$picky_pid"
 wait_until 5 grep -q '^ready' "$tmpdir/picky.log" || fail "picky-login.py: $(<"$tmpdir/picky.log")"
 read -ra picky <<<"$(sed -n 's/^ready //p' "$tmpdir/picky.log")"
 start_proxy "${picky[@]}"
-ctl reset >/dev/null
+reset_proxy
 start_mpiscsi "portals=${proxied[0]},${proxied[1]}" discovery=off "target=$fake_iqn" lun=1 \
               rr-min-io=1
 wait_for_log 'remaining active paths: 2$'

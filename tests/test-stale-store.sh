@@ -28,7 +28,7 @@ tgt_target t 1
 tgt_lun t 1 1 "$tmpdir/disk"
 start_proxy "${portal[@]}"
 start () {
-  ctl reset >/dev/null
+  reset_proxy
   # A alone is used until it dies: it is there first.
   ctl at "${proxied[1]}" refuse on >/dev/null
   start_mpiscsi "portals=${proxied[0]},${proxied[1]}" discovery=off "target=$iqn" lun=1 \

@@ -19,7 +19,7 @@ tgt_target t 1
 tgt_lun t 1 1 "$tmpdir/disk" thin_provisioning=1
 start_proxy "${portal[@]}"
 start () {
-  ctl reset >/dev/null
+  reset_proxy
   start_mpiscsi "portals=${proxied[0]},${proxied[1]}" discovery=off "target=$iqn" lun=1 \
                 rr-min-io=1 no-path-retry=10 "$@"
   wait_for_log 'remaining active paths: 2$'
@@ -104,7 +104,7 @@ fenced_by 'LOGICAL UNIT RESET'
 stop_mpiscsi
 
 say "a write that had not reached the target when the unit was reset"
-ctl reset >/dev/null
+reset_proxy
 start_mpiscsi "portals=${proxied[0]},${proxied[1]},${proxied[2]}" discovery=off "target=$iqn" \
               lun=1 rr-min-io=1
 wait_for_log 'remaining active paths: 3$'
