@@ -143,10 +143,10 @@ mpiscsi_list_exports (int readonly, int is_tls, struct nbdkit_exports *exports)
 static void
 count_one (struct map *m, void *opaque)
 {
-  struct { unsigned n; struct map *map; } *c = opaque;
+  struct { unsigned n; const char *name; } *c = opaque;
 
   c->n++;
-  c->map = m;
+  c->name = nbdkit_strdup_intern (m->name);
 }
 
 /* The name of the only one; "" (which open refuses with the list) if there
@@ -154,13 +154,13 @@ count_one (struct map *m, void *opaque)
 const char *
 mpiscsi_default_export (int readonly, int is_tls)
 {
-  struct { unsigned n; struct map *map; } c = { 0, NULL };
+  struct { unsigned n; const char *name; } c = { 0, NULL };
 
   (void) readonly;
   (void) is_tls;
   engine_wait_settled (engine, patience ());
   engine_each_map (engine, count_one, &c);
-  return c.n == 1 ? nbdkit_strdup_intern (c.map->name) : "";
+  return c.n == 1 ? c.name : "";
 }
 
 static void

@@ -142,19 +142,6 @@ mpiscsi_pread (void *handle, void *buf, uint32_t count, uint64_t offset,
   return map_read (h->map, buf, count, offset) == -1 ? failed ("read") : 0;
 }
 
-int
-mpiscsi_pwrite (void *handle, const void *buf, uint32_t count,
-                uint64_t offset, uint32_t flags)
-{
-  struct handle *h = handle;
-  const bool fua = (flags & NBDKIT_FLAG_FUA) && h->facts.dpofua;
-
-  if (check_aligned (h, count, offset) == -1)
-    return -1;
-  return map_write (h->map, buf, count, offset, fua) == -1
-    ? failed ("write") : 0;
-}
-
 static int
 flush (struct handle *h)
 {
@@ -188,10 +175,29 @@ mpiscsi_can_trim (void *handle)
 static int
 force (struct handle *h, uint32_t flags)
 {
-  if (!(flags & NBDKIT_FLAG_FUA) || (h->facts.has_caching_page &&
-                                     !h->facts.wce))
+  struct lu_facts now;
+
+  if (!(flags & NBDKIT_FLAG_FUA))
+    return 0;
+  /* As it is now: somebody may have enabled the cache since we promised. */
+  map_get_facts (h->map, &now);
+  if (now.has_caching_page && !now.wce)
     return 0;
   return flush (h);
+}
+
+int
+mpiscsi_pwrite (void *handle, const void *buf, uint32_t count,
+                uint64_t offset, uint32_t flags)
+{
+  struct handle *h = handle;
+  const bool fua = (flags & NBDKIT_FLAG_FUA) && h->facts.dpofua;
+
+  if (check_aligned (h, count, offset) == -1)
+    return -1;
+  if (map_write (h->map, buf, count, offset, fua) == -1)
+    return failed ("write");
+  return fua ? 0 : force (h, flags);
 }
 
 int

@@ -135,13 +135,20 @@ static int
 mpiscsi_config (const char *key, const char *value)
 {
   char err[ERR_SIZE];
-  char *password = NULL;
+  char *password = NULL, *path = NULL;
   int r;
 
   if (key_is (key, "password") || key_is (key, "mutual-password")) {
     if (nbdkit_read_password (value, &password) == -1)
       return -1;
     value = password;
+  }
+  /* `reconfigure` will read it when we are in another folder. */
+  if (key_is (key, "config")) {
+    path = nbdkit_absolute_path (value);
+    if (path == NULL)
+      return -1;
+    value = path;
   }
   r = settings_set (settings, key, value, err);
   if (r == 0 && remember (key, value) == -1)
@@ -152,6 +159,7 @@ mpiscsi_config (const char *key, const char *value)
     explicit_bzero (password, strlen (password));
     free (password);
   }
+  free (path);
   return r;
 }
 

@@ -111,6 +111,19 @@ find_or_add (FILE *fp, const char *prefix, const char *wwid)
   return found;
 }
 
+/* Whoever calls may hold up I/O: others get a tenth of a second. */
+static bool
+lock (int fd)
+{
+  for (int i = 0; i < 10; ++i) {
+    if (flock (fd, LOCK_EX | LOCK_NB) == 0)
+      return true;
+    usleep (10000);
+  }
+  errno = EBUSY;
+  return false;
+}
+
 char *
 bindings_alias (const char *file, const char *prefix, const char *wwid,
                 char err[ERR_SIZE])
@@ -125,14 +138,14 @@ bindings_alias (const char *file, const char *prefix, const char *wwid,
   else
     default_file (path, sizeof path);
   make_folders (path);
-  fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd == -1) {
     snprintf (err, ERR_SIZE, "cannot open bindings file %s: %s", path,
               strerror (errno));
     return NULL;
   }
   fp = fdopen (fd, "r+");
-  if (fp == NULL || flock (fd, LOCK_EX) == -1) {
+  if (fp == NULL || !lock (fd)) {
     snprintf (err, ERR_SIZE, "bindings file %s: %s", path, strerror (errno));
     if (fp)
       fclose (fp);

@@ -248,7 +248,7 @@ client_request (struct client *cl, size_t len)
     good = client_answer (cl, control_error ("%s", err));
   else {
     good = client_answer (cl, control_do (e, &req));
-    if (req.command == CONTROL_WATCH && good) {
+    if (req.command == CONTROL_WATCH && good && !cl->watching) {
       cl->watching = true;
       cl->source.control->nr_watching++;
     }

@@ -7,10 +7,15 @@
 #include "engine.h"
 #include "fence.h"
 
-/* A command whose path dies each time is what kills it. */
+/* A command whose path dies each time, within POISON seconds, is what kills
+ * it. */
+#define POISON 1.0
 #define MAX_FAILOVERS 100
 /* UNIT ATTENTIONs and aborts in a row. */
 #define MAX_RETRIES 32
+
+/* With the server going down, a busy target gets this many seconds. */
+#define BUSY_AT_END 2.0
 
 void
 map_submit (struct map *m, struct request *req)
@@ -114,6 +119,10 @@ retry_later (struct map *m, struct command *cmd, unsigned delay_ms)
     request_part_done (m->engine, cmd, EIO);
     return;
   }
+  if (m->engine->shutdown && now - m->engine->shutdown_at > BUSY_AT_END) {
+    request_part_done (m->engine, cmd, ESHUTDOWN);
+    return;
+  }
   cmd->not_before = now + delay_ms / 1000.;
   list_add_tail (&m->delayed, &cmd->node);
 }
@@ -138,6 +147,10 @@ static void
 failover (struct map *m, struct command *cmd)
 {
   m->engine->failovers++;
+  /* Time on a queue, or on a path that is gone, is not the target's. */
+  cmd->first_submitted = 0;
+  if (engine_now () - cmd->submitted > POISON)
+    cmd->failovers = 0;
   if (++cmd->failovers > MAX_FAILOVERS) {
     log_error ("%s: giving up on a command after %d failed paths", m->name,
                MAX_FAILOVERS);
@@ -224,6 +237,15 @@ command_answered (struct command *cmd, enum scsi_result result,
     lower_depth (p->session);
   if (v.actions & (ACTION_CHECK_CAPACITY | ACTION_CHECK_IDENTITY))
     p->session->want_probe = true;
+  if (v.actions & ACTION_CHECK_IDENTITY) {
+    /* Perhaps another disk is there now: not one more command before that is
+     * known.  All paths may say so at once, and will be back soon. */
+    m->grace_until = engine_now () + m->engine->settings->login_timeout + 1;
+    path_event (p, PATH_EV_DOWN, "the target says that something has changed: "
+                "identity to be checked");
+    failover (m, cmd);
+    return;
+  }
   if (v.actions & (ACTION_TARGET_RESET | ACTION_DATA_LOST))
     path_target_reset (p);
 

@@ -18,8 +18,15 @@
 #define TICK_BUSY 0.1
 #define TICK_IDLE 0.25
 
+/* From SIGTERM on, how long a clean end waits for writes in doubt to be
+ * fenced. */
+#define FENCE_AT_END 2.5
+
 /* I/O that takes longer than this, in seconds, may need engine_abandon. */
 #define STUCK 1.0
+
+/* What discovery may make of one answer, at most. */
+#define MAX_SESSIONS 1024
 
 double
 engine_now (void)
@@ -89,7 +96,9 @@ engine_submit (struct engine *e, struct request *req, int *fd)
   while (!atomic_compare_exchange_weak (&e->pending, &head, req));
   *fd = -1;
   if (pthread_mutex_trylock (&e->lock) == 0) {
+    e->submitter = req;
     engine_settle (e);
+    e->submitter = NULL;
     *fd = fd_to_poll (req);
     engine_unlock (e);
   }
@@ -111,7 +120,9 @@ engine_poll_done (struct engine *e, struct request *req, bool readable,
     }
     else
       session_unsolo (s);
+    e->submitter = req;
     engine_settle (e);
+    e->submitter = NULL;
     *fd = fd_to_poll (req);
   }
   engine_unlock (e);
@@ -308,7 +319,7 @@ tick_cb (EV_P_ ev_timer *w, int revents)
         !list_empty (&m->fences))
       busy = true;
     if ((!list_empty (&m->queue) && m->nr_active == 0) ||
-        !list_empty (&m->parked))
+        !list_empty (&m->delayed) || !list_empty (&m->parked))
       stuck = true;
     list_for_each (pl, pnext, &m->paths)
       path_check (list_entry (pl, struct path, map_node), now);
@@ -385,6 +396,8 @@ engine_new (const struct settings *settings)
     return NULL;
   e->settings = settings;
   e->isid_random = process_isid ();
+  if (getrandom (&e->canary, sizeof e->canary, 0) != sizeof e->canary)
+    e->canary = (uint64_t) (engine_now () * 1e9) * 0x9e3779b97f4a7c15u;
   srandom (e->isid_random ^ (unsigned) time (NULL));
   if (settings->initiator_name)
     snprintf (e->initiator_name, sizeof e->initiator_name, "%s",
@@ -456,6 +469,13 @@ engine_add_target (struct engine *e, const struct portal *portal,
       s->portal.tpgt = portal->tpgt;
     return;
   }
+  if (e->nr_sessions >= MAX_SESSIONS) {
+    if (e->nr_sessions++ == MAX_SESSIONS)
+      log_warning ("more than %d portals of targets: the others are not used; "
+                   "name a target with target=", MAX_SESSIONS);
+    return;
+  }
+  e->nr_sessions++;
   s = session_new (e, SESSION_NORMAL, portal, target);
   if (s == NULL) {
     engine_complain (e, false, "%s: out of memory", portal->host);
@@ -738,6 +758,21 @@ log_out (struct engine *e, double timeout)
   ev_set_loop_release_cb (e->loop, NULL, NULL);
   engine_lock (e);
   reap (e);                     /* the dead cannot log out */
+  /* Whoever uses the disk next must not find an old write of ours on it.
+   * Usually there is nothing in doubt, and no wait. */
+  ev_timer_init (&timer, give_up_cb, FENCE_AT_END, 0.);
+  timer.data = &over;
+  ev_now_update (e->loop);
+  ev_timer_start (e->loop, &timer);
+  e->need_fence = true;
+  while (!over && !fence_settled (e) &&
+         engine_now () - e->shutdown_at < FENCE_AT_END)
+    ev_run (e->loop, EVRUN_ONCE);
+  ev_timer_stop (e->loop, &timer);
+  if (!fence_settled (e))
+    log_warning ("the server ends with writes in doubt: an old write might "
+                 "still come");
+  over = false;
   list_for_each (l, next, &e->sessions)
     session_event (list_entry (l, struct session, node), SESSION_EV_STOP);
   ev_timer_init (&timer, give_up_cb, timeout, 0.);

@@ -283,6 +283,7 @@ struct session {
   bool want_probe;              /* the target said that something changed */
   double last_rx;
   double ping_sent;
+  double awake_since;           /* answers come in, without a gap */
   double unacked_since;         /* health.h; by bytes_acked of the last look */
   uint64_t bytes_acked;
   struct list paths;            /* struct path, session_node */
@@ -354,6 +355,8 @@ struct path {
   struct session_stats stats;
   struct latency latency;       /* of commands that succeeded */
   uint64_t path_faults;
+  bool check_identity;          /* the checker's second step */
+  double slow_since;            /* 0: not slower than the others */
   struct flap flap;
   double average_latency;       /* seconds, of what was answered lately; 0 none */
   double check_sent;
@@ -441,7 +444,8 @@ extern void map_regroup (struct map *m);
 extern void map_path_failed (struct map *m, struct path *p);
 extern void map_path_reinstated (struct map *m, struct path *p);
 extern void map_choose_group (struct map *m, bool failback);
-extern void map_capacity_seen (struct map *m);
+/* SEEN is the path whose facts were just read. */
+extern void map_capacity_seen (struct map *m, const struct path *seen);
 extern void map_refresh_facts (struct map *m, const struct lu_facts *facts);
 /* By the administrator: without a path, fail I/O at once whatever
  * no_path_retry says; and as it says again. */
@@ -481,6 +485,7 @@ struct engine {
   const struct settings *settings;
   char initiator_name[ISCSI_NAME_SIZE];
   uint32_t isid_random;         /* 24 bits, one per process */
+  uint64_t canary;              /* session-io.c: random */
 
   pthread_mutex_t lock;
   struct request *_Atomic pending;      /* the one thing outside the lock */
@@ -503,6 +508,9 @@ struct engine {
   unsigned changes;
 
   struct list sessions, maps;
+  unsigned nr_sessions;         /* made by engine_add_target */
+  /* Whose worker holds the lock to submit it, and could poll for it. */
+  const struct request *submitter;
   unsigned next_session_id;
   struct request *completed;    /* to be woken after unlock */
   struct list dispatch;         /* maps with something to send */

@@ -166,6 +166,21 @@ fence_logged_in (struct session *s)
 }
 
 bool
+fence_uses_isid (struct engine *e, uint32_t qualifier)
+{
+  struct list *l, *next, *fl, *fnext;
+
+  list_for_each (l, next, &e->maps) {
+    struct map *m = list_entry (l, struct map, node);
+
+    list_for_each (fl, fnext, &m->fences)
+      if (list_entry (fl, struct fence, node)->isid_qualifier == qualifier)
+        return true;
+  }
+  return false;
+}
+
+bool
 fence_pending (const struct session *s)
 {
   struct list *l, *next, *fl, *fnext;
@@ -381,6 +396,14 @@ fencer_ended (struct map *m, double now)
       m->fence_plain = true;
   }
   session_free (s);
+  list_for_each (l, next, &m->paths) {
+    struct path *p = list_entry (l, struct path, map_node);
+
+    if (was_reset)
+      p->next_check = 0;        /* takes the UNIT ATTENTION of our reset */
+    else
+      p->reset_expected = false;
+  }
   if (!was_reset)
     return;
   resend_aborted (m);

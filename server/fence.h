@@ -49,6 +49,8 @@ fence_blocks (const struct map *m, const struct command *cmd)
 /* A session (normal or fencing) has logged in: the nexus of that ISID at
  * that portal group has no old tasks any more. */
 extern void fence_logged_in (struct session *s);
+/* Is this qualifier one of a session that is gone but not fenced? */
+extern bool fence_uses_isid (struct engine *e, uint32_t qualifier);
 /* Will this login be one that a fence waits for? */
 extern bool fence_pending (const struct session *s);
 /* A fencing session is in full feature phase: do what it was made for. */

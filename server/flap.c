@@ -99,7 +99,7 @@ flap_sampled (struct flap *f, bool good)
 }
 
 /* Below this difference, in seconds, nobody notices. */
-#define SLOW_DIFFERENCE 0.002
+#define SLOW_DIFFERENCE 0.010
 #define SLOW_FACTOR 5
 #define FAST_FACTOR 2.5
 

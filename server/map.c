@@ -361,7 +361,7 @@ map_path_reinstated (struct map *m, struct path *p)
   stop_queueing (m);
   if (m->current == NULL || m->settings.failback == FAILBACK_IMMEDIATE)
     map_choose_group (m, true);
-  else if (p->group->prio > m->current->prio && m->settings.failback > 0 &&
+  else if (p->group < m->current && m->settings.failback > 0 &&
            m->failback_at == 0)
     m->failback_at = engine_now () + m->settings.failback;
   schedule_dispatch (m);
@@ -412,7 +412,7 @@ map_refresh_facts (struct map *m, const struct lu_facts *facts)
 /* A path reads another capacity than the map has.  When all paths that can
  * be asked agree, the LUN was resized; until then ask the others again. */
 void
-map_capacity_seen (struct map *m)
+map_capacity_seen (struct map *m, const struct path *seen)
 {
   struct list *l, *next;
   uint64_t blocks = 0;
@@ -421,7 +421,8 @@ map_capacity_seen (struct map *m)
   list_for_each (l, next, &m->paths) {
     struct path *p = list_entry (l, struct path, map_node);
 
-    if (!session_is_full_feature (p->session->state))
+    /* Only those that are in use, or were asked again, know. */
+    if (p != seen && !path_is_usable (p->state))
       continue;
     if (blocks == 0)
       blocks = p->facts.blocks;

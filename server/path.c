@@ -88,8 +88,10 @@ path_event (struct path *p, enum path_event ev, const char *why)
   const struct path_transition t = path_transition (from, ev);
 
   p->state = t.next;
-  if (t.next != from)
+  if (t.next != from) {
     p->check_interval = m->engine->settings->polling_interval;
+    p->next_check = engine_now () + p->check_interval;
+  }
   switch (t.action) {
   case PATH_ACT_NONE:
     break;
@@ -102,6 +104,7 @@ path_event (struct path *p, enum path_event ev, const char *why)
       flap_failed (&p->flap, &m->settings, engine_now ());
       p->average_latency = 0;
       p->sel.slow = false;
+      p->slow_since = 0;
       /* The logouts at the end are nobody's failure. */
       const bool quiet = m->engine->shutdown;
 
@@ -224,6 +227,12 @@ new_path (struct session *s, unsigned lun, const struct lu_facts *facts)
   list_add_tail (&s->paths, &p->session_node);
   announce (p);
   map_add_path (m, p);
+  if (p->group == NULL) {       /* map_regroup had no memory */
+    list_del (&p->map_node);
+    list_del (&p->session_node);
+    m->nr_paths--;
+    goto no_memory;
+  }
   path_event (p, PATH_EV_UP, NULL);
   engine_changed (e);
   return;
@@ -307,7 +316,7 @@ path_identified (struct session *s, unsigned lun,
     return;
   }
   if (facts->blocks != p->map->facts.blocks) {
-    map_capacity_seen (p->map);
+    map_capacity_seen (p->map, p);
     if (facts->blocks != p->map->facts.blocks) {
       snprintf (why, sizeof why, "%" PRIu64 " blocks here, %" PRIu64
                 " on the other paths", facts->blocks, p->map->facts.blocks);
@@ -346,6 +355,63 @@ path_target_reset (struct path *p)
 
 /* ---- checker ----------------------------------------------------------------------- */
 
+static void check_done (struct command *cmd, enum scsi_result result,
+                        const struct sense *sense);
+
+#define IDENTITY_SIZE 1024
+
+static bool
+have_buffer (struct path *p)
+{
+  const uint32_t bs = p->map->facts.block_size;
+
+  if (p->check_buf == NULL)
+    p->check_buf = malloc (bs > IDENTITY_SIZE ? bs : IDENTITY_SIZE);
+  return p->check_buf != NULL;
+}
+
+/* A target may put another disk behind the LUN without a word (tgt does, when
+ * a LUN is deleted and made again): ask who it is in each round. */
+static void
+ask_identity (struct path *p)
+{
+  struct command *cmd = &p->check;
+
+  if (!have_buffer (p) || !session_has_room (p->session))
+    return;
+  memset (cmd, 0, sizeof *cmd);
+  list_init (&cmd->node);
+  cmd->lun = p->lun;
+  cmd->done = check_done;
+  cmd->opaque = p;
+  cmd->may_be_short = true;
+  command_prepare (cmd, cdb_inquiry (cmd->cdb, true, 0x83, IDENTITY_SIZE),
+                   SCSI_XFER_READ, p->check_buf, IDENTITY_SIZE);
+  p->checking = p->check_identity = true;
+  session_submit (p->session, cmd);
+}
+
+static void
+compare_identity (struct path *p, const struct command *cmd,
+                  enum verdict_kind kind)
+{
+  struct lu_facts facts;
+  char why[300];
+  size_t len = cmd->bytes;
+
+  p->check_identity = false;
+  if (cmd->task.residual_status == SCSI_RESIDUAL_UNDERFLOW)
+    len = cmd->task.residual < len ? len - cmd->task.residual : 0;
+  lu_facts_init (&facts);
+  if (kind != VERDICT_DONE ||
+      !parse_vpd_identification (&facts, p->check_buf, len) ||
+      facts.wwid[0] == '\0' || strcmp (facts.wwid, p->map->wwid) == 0)
+    return;
+  snprintf (why, sizeof why, "another disk answers here now: WWID %.100s",
+            facts.wwid);
+  path_event (p, PATH_EV_WRONG, why);
+}
+
 static void
 check_done (struct command *cmd, enum scsi_result result,
             const struct sense *sense)
@@ -357,8 +423,10 @@ check_done (struct command *cmd, enum scsi_result result,
   p->checking = false;
   if (p->flap.sampling)
     flap_sampled (&p->flap, v.kind == VERDICT_DONE);
-  if (result >= RESULT_LOST)
+  if (result >= RESULT_LOST) {
+    p->check_identity = false;
     return;                     /* session_reap has told the path */
+  }
   if (v.actions & (ACTION_TARGET_RESET | ACTION_DATA_LOST))
     path_target_reset (p);
   if (v.kind == VERDICT_DONE) {
@@ -373,6 +441,11 @@ check_done (struct command *cmd, enum scsi_result result,
     p->session->want_probe = true;
   if (v.kind == VERDICT_PATH)
     path_event (p, PATH_EV_IO_ERROR, sense_text (sense, text, sizeof text));
+  else if (p->check_identity)
+    compare_identity (p, cmd, v.kind);
+  else if (v.kind == VERDICT_DONE && path_is_usable (p->state) &&
+           !p->session->dying && p->map->wwid[0] != 'S')
+    ask_identity (p);
 }
 
 static void
@@ -382,8 +455,10 @@ send_check (struct path *p, double now)
     p->sel.slow || p->flap.sampling;
   struct command *cmd = &p->check;
 
-  if (!session_has_room (p->session))
+  /* A reset is about to be sent: it would be aborted. */
+  if (!session_has_room (p->session) || p->map->frozen)
     return;
+  p->check_identity = false;
   memset (cmd, 0, sizeof *cmd);
   list_init (&cmd->node);
   cmd->lun = p->lun;
@@ -391,9 +466,7 @@ send_check (struct path *p, double now)
   cmd->opaque = p;
   if (read) {
     /* One block from the start of the disk, as dm's directio reads it. */
-    if (p->check_buf == NULL)
-      p->check_buf = malloc (p->map->facts.block_size);
-    if (p->check_buf == NULL)
+    if (!have_buffer (p))
       return;
     command_prepare (cmd, cdb_read (cmd->cdb, 0, 1, false), SCSI_XFER_READ,
                      p->check_buf, p->map->facts.block_size);
@@ -467,9 +540,26 @@ path_check (struct path *p, double now)
   send_check (p, now);
 }
 
+/* Seconds for which a path must have been slower. */
+#define SLOW_PROOF 1.0
+
+/* Its average is of today: nothing waits for long. */
+static bool
+answers (const struct path *p)
+{
+  const struct session *s = p->session;
+
+  return s->unacked_since == 0 &&
+    (list_empty (&s->in_flight) ||
+     engine_now () - list_entry (s->in_flight.next, struct command,
+                                 node)->submitted <
+     4 * p->average_latency + 0.05);
+}
+
 void
 map_check_latency (struct map *m)
 {
+  const double now = engine_now ();
   struct list *l, *next, *k, *knext;
 
   if (m->nr_active < 2)
@@ -485,14 +575,17 @@ map_check_latency (struct map *m)
       const struct path *q = list_entry (k, struct path, map_node);
 
       if (q != p && path_is_usable (q->state) && !q->sel.slow &&
-          q->group == p->group && q->average_latency > 0 &&
+          q->group == p->group && q->average_latency > 0 && answers (q) &&
           (best == 0 || q->average_latency < best))
         best = q->average_latency;
     }
     if (best == 0)
       continue;
     slow = path_latency_is_slow (p->sel.slow, p->average_latency, best);
-    if (slow == p->sel.slow)
+    if (!slow || p->slow_since == 0)
+      p->slow_since = slow ? now : 0;
+    /* A moment's slowness is no reason. */
+    if (slow == p->sel.slow || (slow && now - p->slow_since < SLOW_PROOF))
       continue;
     p->sel.slow = slow;
     p->next_check = 0;

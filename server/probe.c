@@ -24,7 +24,6 @@ struct probe {
   uint16_t luns[MAX_LUNS];
   int nr_luns, current;
   unsigned retries;
-  double not_before;            /* wait for a LUN that becomes ready */
   ev_timer timer;
   struct lu_facts facts;
   uint8_t pages[256];           /* VPD page 00h */
@@ -345,6 +344,34 @@ luns_found (struct probe *pr)
   run_step (pr);
 }
 
+/* UNIT ATTENTIONs of a session in use that happen to reach us. */
+static void
+take_news (struct probe *pr, unsigned lun, unsigned actions)
+{
+  struct session *s = pr->session;
+  struct path *p = path_find (s, lun);
+
+  if (s->state != SESSION_UP)
+    return;                     /* those of the login say nothing new */
+  if (p != NULL && (actions & (ACTION_TARGET_RESET | ACTION_DATA_LOST)))
+    path_target_reset (p);
+  if (actions & (ACTION_CHECK_CAPACITY | ACTION_CHECK_IDENTITY))
+    s->want_probe = true;
+}
+
+static void
+give_up (struct probe *pr)
+{
+  struct session *s = pr->session;
+
+  if (s->state != SESSION_UP) {
+    session_kill (s, FAIL_TIMEOUT, "the target is too busy to be identified");
+    return;
+  }
+  s->want_probe = true;
+  probe_cancel (s);
+}
+
 static void
 probe_done (struct command *cmd, enum scsi_result result,
             const struct sense *sense)
@@ -360,6 +387,7 @@ probe_done (struct command *cmd, enum scsi_result result,
   }
   if (v.kind == VERDICT_PATH && result >= RESULT_LOST)
     return;                     /* session_reap ends the probe */
+  take_news (pr, cmd->lun, v.actions);
   if ((v.kind == VERDICT_RETRY || v.kind == VERDICT_RETRY_LATER) &&
       pr->retries++ < MAX_RETRIES) {
     if (v.kind == VERDICT_RETRY)
@@ -369,6 +397,12 @@ probe_done (struct command *cmd, enum scsi_result result,
       ev_timer_set (&pr->timer, v.delay_ms / 1000., 0.);
       ev_timer_start (pr->session->engine->loop, &pr->timer);
     }
+    return;
+  }
+
+  if (v.kind == VERDICT_RETRY || v.kind == VERDICT_RETRY_LATER) {
+    /* Too busy to say what it is: nothing can be concluded from that. */
+    give_up (pr);
     return;
   }
 

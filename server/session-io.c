@@ -33,6 +33,9 @@ result_of_status (int status)
   }
 }
 
+/* A longer gap between answers, in seconds, is a silence. */
+#define AWAKE_GAP 1.0
+
 /* Commands alone in flight in a row before their workers poll. */
 #define SOLO_ENOUGH 32
 
@@ -55,10 +58,12 @@ session_unsolo (struct session *s)
 }
 
 static void
-count_solo (struct session *s)
+count_solo (struct session *s, const struct command *cmd)
 {
   s->used = true;
-  if (s->nr_in_flight > 1)
+  /* Nobody would poll for what is not sent by its own worker. */
+  if (s->nr_in_flight > 1 || cmd->req == NULL ||
+      cmd->req != s->engine->submitter)
     session_unsolo (s);
   else if (s->solo < SOLO_ENOUGH && ++s->solo == SOLO_ENOUGH &&
            s->state == SESSION_UP) {
@@ -97,6 +102,30 @@ release (struct command *cmd)
   }
 }
 
+/* libiscsi does not count what a target sends.  So the end of the buffer of
+ * each read gets a random number first; when it is still there, less came
+ * than was asked for, whatever the target says of it. */
+static bool
+has_canary (const struct command *cmd)
+{
+  return cmd->dir == SCSI_XFER_READ && !cmd->may_be_short &&
+    cmd->bytes >= sizeof (uint64_t);
+}
+
+static char *
+canary_place (const struct command *cmd)
+{
+  return (char *) cmd->buf + cmd->bytes - sizeof (uint64_t);
+}
+
+static bool
+canary_lives (const struct command *cmd)
+{
+  return has_canary (cmd) &&
+    memcmp (canary_place (cmd), &cmd->session->engine->canary,
+            sizeof (uint64_t)) == 0;
+}
+
 /* libiscsi calls this.  Only lists and flags are changed here. */
 static void
 command_cb (struct iscsi_context *ctx, int status, void *command_data,
@@ -119,8 +148,9 @@ command_cb (struct iscsi_context *ctx, int status, void *command_data,
 
   if (result == RESULT_GOOD || result == RESULT_CONDITION_MET) {
     /* Without this a short answer would hand old memory to the client. */
-    if (cmd->task.residual_status == SCSI_RESIDUAL_UNDERFLOW &&
-        cmd->task.residual > 0 && !cmd->may_be_short) {
+    if (!cmd->may_be_short &&
+        ((cmd->task.residual_status == SCSI_RESIDUAL_UNDERFLOW &&
+          cmd->task.residual > 0) || canary_lives (cmd))) {
       result = RESULT_PROTOCOL;
       why = "short transfer with GOOD status";
     }
@@ -166,6 +196,8 @@ session_submit (struct session *s, struct command *cmd)
   if (cmd->dir != SCSI_XFER_NONE) {
     cmd->iov.iov_base = cmd->buf;
     cmd->iov.iov_len = cmd->bytes;
+    if (has_canary (cmd))
+      memcpy (canary_place (cmd), &s->engine->canary, sizeof (uint64_t));
     if (cmd->dir == SCSI_XFER_READ)
       scsi_task_set_iov_in (task, &cmd->iov, 1);
     else
@@ -178,7 +210,7 @@ session_submit (struct session *s, struct command *cmd)
     cmd->first_submitted = cmd->submitted;
   list_add_tail (&s->in_flight, &cmd->node);
   s->nr_in_flight++;
-  count_solo (s);
+  count_solo (s, cmd);
 
   if (!s->need_flush) {
     s->need_flush = true;
@@ -230,8 +262,15 @@ session_ready (struct session *s, int revents)
 {
   if (s->ctx == NULL || s->dying)
     return;
-  if (revents & POLLIN)
-    s->last_rx = engine_now ();
+  if (revents & POLLIN) {
+    const double now = engine_now ();
+
+    /* Silent although something was asked: awake again from now. */
+    if (now - s->last_rx > AWAKE_GAP &&
+        (s->nr_in_flight > 0 || s->ping_sent > 0))
+      s->awake_since = now;
+    s->last_rx = now;
+  }
   service (s, revents);
   if (!s->dying && s->deferred_event >= 0 && s->engine->loop_is_ours) {
     const enum session_event ev = s->deferred_event;

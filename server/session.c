@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,24 @@
 static void io_cb (EV_P_ ev_io *w, int revents);
 static void timer_cb (EV_P_ ev_timer *w, int revents);
 
+/* 16 bits (RFC 7143 11.12.5), and no two sessions may have the same. */
+static uint32_t
+free_qualifier (struct engine *e)
+{
+  struct list *l, *next;
+  uint32_t q = 0;
+  bool taken;
+
+  do {
+    taken = false;
+    q++;
+    list_for_each (l, next, &e->sessions)
+      if (list_entry (l, struct session, node)->isid_qualifier == q)
+        taken = true;
+  } while ((taken || fence_uses_isid (e, q)) && q < 0xffff);
+  return q;
+}
+
 struct session *
 session_new (struct engine *e, enum session_kind kind,
              const struct portal *portal, const char *target)
@@ -40,7 +59,7 @@ session_new (struct engine *e, enum session_kind kind,
   portal_text (portal, s->name, sizeof s->name);
   snprintf (s->target, sizeof s->target, "%s", target);
   s->id = e->next_session_id++;
-  s->isid_qualifier = s->id;
+  s->isid_qualifier = free_qualifier (e);
   s->depth = e->settings->queue_depth;
   s->deferred_event = -1;
   list_init (&s->in_flight);
@@ -82,6 +101,7 @@ teardown (struct session *s, bool abort)
 {
   struct engine *e = s->engine;
   struct list lost = LIST_INIT (lost);
+  struct list *l, *next;
 
   ev_io_stop (e->loop, &s->io);
   ev_timer_stop (e->loop, &s->timer);
@@ -108,6 +128,10 @@ teardown (struct session *s, bool abort)
   list_del (&s->flush_node);
   s->need_flush = false;
 
+  list_for_each (l, next, &s->paths)
+    /* The login that follows takes the UNIT ATTENTIONs. */
+    list_entry (l, struct path, session_node)->reset_expected = false;
+
   /* command_lost may requeue at the head: last one first keeps the order. */
   list_splice_head (&lost, &s->in_flight);
   s->nr_in_flight = 0;
@@ -133,6 +157,8 @@ teardown (struct session *s, bool abort)
 void
 session_free (struct session *s)
 {
+  if (s->fence_map != NULL && s->fence_map->fencer == s)
+    s->fence_map->fencer = NULL;
   teardown (s, true);
   while (!list_empty (&s->paths)) {
     struct path *p = list_entry (s->paths.next, struct path, session_node);
@@ -201,7 +227,7 @@ login_failed (struct session *s)
   const bool target_side = strstr (text, "from the target") != NULL ||
     strstr (text, "did not return CHAP") != NULL;
 
-  if (s->secured && s->engine->settings->user == NULL)
+  if (s->secured && s->engine->settings->user == NULL && failure == FAIL_AUTH)
     s->fence_plain = true;
   if (failure == FAIL_AUTH)
     session_kill (s, failure, target_side
@@ -332,6 +358,7 @@ act_up (struct session *s)
   s->redirects = 0;
   s->failure = FAIL_NONE;
   s->ever_up = true;
+  s->fence_plain = false;
   s->limit_now = s->depth;
   list_for_each (l, next, &s->paths) {
     struct path *p = list_entry (l, struct path, session_node);
@@ -614,10 +641,13 @@ timer_cb (EV_P_ ev_timer *w, int revents)
 
 /* ---- health --------------------------------------------------------------------- */
 
+/* Seconds of answers before a path counts as awake. */
+#define AWAKE_PROOF 0.5
+
 /* Another usable path for each LUN that is in use here?  And when was one of
  * them last heard of? */
 static bool
-alternatives (const struct session *s, double *last_rx)
+alternatives (const struct session *s, double now, double *last_rx)
 {
   struct list *l, *next, *pl, *pnext;
   bool all = true;
@@ -634,6 +664,9 @@ alternatives (const struct session *s, double *last_rx)
 
       if (q->session != s && path_is_usable (q->state)) {
         other = true;
+        /* One that has just woken up with the whole target proves nothing. */
+        if (now - q->session->awake_since < AWAKE_PROOF)
+          continue;
         if (q->session->last_rx > *last_rx)
           *last_rx = q->session->last_rx;
       }
@@ -656,37 +689,79 @@ nop_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
     session_kill (s, FAIL_LOST, "connection lost");
 }
 
-/* What Linux has had behind glibc's tcp_info since 4.6 (linux/tcp.h, which
+/* What Linux has had behind glibc's tcp_info since 4.6, the window since 5.4 (linux/tcp.h, which
  * cannot be included together with netinet/tcp.h). */
-struct tcp_info_46 {
+struct tcp_info_54 {
   struct tcp_info info;
   uint64_t pacing_rate, max_pacing_rate, bytes_acked, bytes_received;
   uint32_t segs_out, segs_in, notsent_bytes, min_rtt;
+  uint32_t data_segs_in, data_segs_out;
+  uint64_t delivery_rate, busy_time, rwnd_limited, sndbuf_limited;
+  uint32_t delivered, delivered_ce;
+  uint64_t bytes_sent, bytes_retrans;
+  uint32_t dsack_dups, reord_seen, rcv_ooopack, snd_wnd;
 };
 
-/* Does something wait that the peer has not acknowledged?  What a local
- * firewall drops counts as not sent, and probed for; so does what a target
- * that does not read leaves no window for, but its kernel answers each probe. */
+/* Does something wait that a live peer would have acknowledged?  What a local
+ * firewall drops counts as not sent.  A target that does not read leaves no
+ * window, and then nothing can be told: its kernel answers for it. */
 static bool
-waits_for_ack (const struct tcp_info_46 *tcp)
+waits_for_ack (const struct tcp_info_54 *tcp, socklen_t len)
 {
+  const bool window_known =
+    len >= offsetof (struct tcp_info_54, snd_wnd) + sizeof tcp->snd_wnd;
+
+  if (window_known && tcp->snd_wnd == 0)
+    return false;
   return tcp->info.tcpi_unacked > 0 ||
-    (tcp->notsent_bytes > 0 && tcp->info.tcpi_probes > 0);
+    (tcp->notsent_bytes > 0 && (window_known || tcp->info.tcpi_probes > 0));
 }
 
 static void
 look_at_tcp (struct session *s, double now)
 {
-  struct tcp_info_46 tcp;
+  struct tcp_info_54 tcp;
   socklen_t len = sizeof tcp;
 
+  memset (&tcp, 0, sizeof tcp);
   if (getsockopt (iscsi_get_fd (s->ctx), IPPROTO_TCP, TCP_INFO,
-                  &tcp, &len) == -1 || len < sizeof tcp ||
-      !waits_for_ack (&tcp))
+                  &tcp, &len) == -1 ||
+      len < offsetof (struct tcp_info_54, min_rtt) ||
+      !waits_for_ack (&tcp, len))
     s->unacked_since = 0;
   else if (s->unacked_since == 0 || s->bytes_acked != tcp.bytes_acked) {
     s->unacked_since = now;
     s->bytes_acked = tcp.bytes_acked;
+  }
+}
+
+static void
+ping (struct session *s, double now)
+{
+  if (iscsi_nop_out_async (s->ctx, nop_cb, NULL, 0, s) == 0) {
+    s->ping_sent = now;
+    session_flush (s);
+  }
+}
+
+/* Whether a silent path is dead depends on what the others say: ask those
+ * that have nothing to do and would not tell by themselves. */
+static void
+ping_others (struct session *s, double now)
+{
+  struct list *l, *next, *pl, *pnext;
+
+  list_for_each (l, next, &s->paths) {
+    const struct path *p = list_entry (l, struct path, session_node);
+
+    if (p->map == NULL)
+      continue;
+    list_for_each (pl, pnext, &p->map->paths) {
+      struct session *o = list_entry (pl, struct path, map_node)->session;
+
+      if (o != s && o->state == SESSION_UP && !o->dying && o->ping_sent == 0)
+        ping (o, now);
+    }
   }
 }
 
@@ -716,17 +791,16 @@ session_check_health (struct session *s, double now)
   if (in.oldest_command > 0 || in.ping_sent > 0) {
     look_at_tcp (s, now);
     in.unacked_since = s->unacked_since;
-    in.alternative = alternatives (s, &in.others_last_rx);
+    in.alternative = alternatives (s, now, &in.others_last_rx);
   }
 
   switch (health_check (&in)) {
   case HEALTH_OK:
     break;
   case HEALTH_PING:
-    if (iscsi_nop_out_async (s->ctx, nop_cb, NULL, 0, s) == 0) {
-      s->ping_sent = now;
-      session_flush (s);
-    }
+    ping (s, now);
+    if (in.oldest_command > 0)
+      ping_others (s, now);
     break;
   case HEALTH_DEAD_NETWORK:
     session_kill (s, FAIL_LOST, "no TCP acknowledgement for %.1f s",

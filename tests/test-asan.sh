@@ -15,10 +15,11 @@ for source in "$testsdir"/unit-*.c; do
   [ "$name" != unit-session ] || continue       # half a minute; the next has all of it
   extra=()
   [ "$name" != unit-random ] || extra=("${fake[@]}")
-  extra_flags=()
-  [ "$name" != unit-indoubt ] || extra_flags=(-Wl,--wrap=malloc)
-  build_flags+=("${extra_flags[@]}")
+  # Its wrapped malloc must not get into the others.
+  flags=("${build_flags[@]}")
+  [ "$name" != unit-indoubt ] || build_flags+=(-Wl,--wrap=malloc)
   build_test "$tmpdir/asan" "$name" "$name.c" "${extra[@]}"
+  build_flags=("${flags[@]}")
   say "$name"
   srcdir=$testsdir SECONDS=8 timeout 100 "$tmpdir/asan/$name" >"$tmpdir/$name.log" 2>&1 ||
     { tail -n 60 "$tmpdir/$name.log"; fail "$name"; }

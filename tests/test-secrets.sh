@@ -105,7 +105,7 @@ run_unseen "serve -n" "$command" serve -n -c "$tmpdir/private/mpiscsi.conf"
 run_unseen "scan" "$command" scan -c "$tmpdir/private/mpiscsi.conf"
 assert_match "scan" TESTDISK "$(<"$tmpdir/printed")"
 run_unseen "scan --json" "$command" scan --json -c "$tmpdir/private/mpiscsi.conf"
-run_unseen "--dump-plugin" nbdkit --dump-plugin "$plugin" config="$tmpdir/private/mpiscsi.conf"
+run_unseen "--dump-plugin" "${server_env[@]}" nbdkit --dump-plugin "$plugin" config="$tmpdir/private/mpiscsi.conf"
 assert_match "--dump-plugin" 'mpiscsi_version=' "$(<"$tmpdir/printed")"
 
 say "files of their own; mpiscsi serve"
@@ -122,7 +122,7 @@ say "refusals: a mistake in such a line, and passwords that are wrong"
 plugin_says () { # WHAT REGEX [NBDKIT OPTION | PARAMETER]...
   local what=$1 regex=$2; shift 2
   rm -f "$tmpdir/refuse.sock"
-  run_unseen "$what" nbdkit -v -f -U "$tmpdir/refuse.sock" "$plugin" "$@"
+  run_unseen "$what" "${server_env[@]}" nbdkit -v -f -U "$tmpdir/refuse.sock" "$plugin" "$@"
   assert_match "$what" "$regex" "$(<"$tmpdir/printed")"
 }
 mistake () { # LINE: check must refuse it, and say where

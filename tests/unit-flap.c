@@ -124,6 +124,8 @@ slow (void **unused)
   /* Hysteresis. */
   assert_true (path_latency_is_slow (true, 0.060, 0.020));
   assert_false (path_latency_is_slow (true, 0.045, 0.020));
+  /* Four times, but of little. */
+  assert_false (path_latency_is_slow (false, 0.009, 0.0005));
 }
 
 static void

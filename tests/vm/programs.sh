@@ -19,7 +19,7 @@ vm_fs=(-b dd -b cmp -b mount -b umount -b blockdev -b blkdiscard -b fstrim -b sf
 # as $PLUGIN.  A sanitizer or valgrind stays outside: the guest is emulated.
 vm_run () {
   local script=$1 status=0; shift
-  TMPDIR=$tmpdir "$testsdir/vm/run" "$@" -b "$plugin" -e "PLUGIN=$plugin" \
+  TMPDIR=$tmpdir "$testsdir/vm/run" "$@" -b "$plugin" -f "$(realpath "$plugin"):/mpiscsi.so" -e PLUGIN=/mpiscsi.so \
     -f "$testsdir/vm/guest-lib.sh:/guest-lib.sh" "$script" || status=$?
   [ "$status" != 77 ] || skip "no virtual machine here"
   [ "$status" = 0 ] || fail "${script##*/} ended with status $status"
