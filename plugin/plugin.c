@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "control.h"
+#include "notify.h"
 #include "plugin.h"
 
 struct engine *engine;
@@ -234,6 +235,7 @@ mpiscsi_after_fork (void)
     }
     log_warning ("%s", err);
   }
+  notify_start (engine);
   engine_start (engine);
   if (engine_start_thread (engine) == -1) {
     nbdkit_error ("cannot start a thread: %m");

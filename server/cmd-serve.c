@@ -197,13 +197,34 @@ cmd_serve_argv (const struct cmd *cmd, const char *conf_file,
   return a.v;
 }
 
+/* nbdkit leaves its socket's file when it ends, and does not start when there
+ * is one: without this, no service could be restarted. */
+static void
+remove_left_behind (const char *path)
+{
+  struct sockaddr_un addr = { .sun_family = AF_UNIX };
+  struct stat st;
+  int fd;
+
+  if (strlen (path) >= sizeof addr.sun_path || lstat (path, &st) == -1 ||
+      !S_ISSOCK (st.st_mode))
+    return;                     /* bind says what is wrong, if anything is */
+  strcpy (addr.sun_path, path);
+  fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd == -1)
+    return;
+  if (connect (fd, (const struct sockaddr *) &addr, sizeof addr) == -1 &&
+      errno == ECONNREFUSED)
+    unlink (path);
+  close (fd);
+}
+
 /* ---- two sockets at once ------------------------------------------------------------- */
 
 static int
 listen_unix (const char *path)
 {
   struct sockaddr_un addr = { .sun_family = AF_UNIX };
-  struct stat st;
   int fd;
 
   if (strlen (path) >= sizeof addr.sun_path) {
@@ -211,11 +232,8 @@ listen_unix (const char *path)
     return -1;
   }
   strcpy (addr.sun_path, path);
+  remove_left_behind (path);
   fd = socket (AF_UNIX, SOCK_STREAM, 0);
-  if (fd != -1 && lstat (path, &st) == 0 && S_ISSOCK (st.st_mode) &&
-      connect (fd, (const struct sockaddr *) &addr, sizeof addr) == -1 &&
-      errno == ECONNREFUSED)
-    unlink (path);              /* left behind */
   if (fd == -1 ||
       bind (fd, (const struct sockaddr *) &addr, sizeof addr) == -1 ||
       listen (fd, SOMAXCONN) == -1) {
@@ -326,6 +344,9 @@ cmd_serve (const struct cmd *cmd)
   }
   else if (!needs_two (nbd) || hand_over (nbd)) {
     make_run_directory ();
+    for (char **p = argv; *p; ++p)
+      if (strcmp (*p, "-U") == 0 && p[1])
+        remove_left_behind (p[1]);
     fflush (stdout);
     execvp (argv[0], argv);
     cmd_error ("cannot run %s: %m", argv[0]);

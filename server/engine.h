@@ -409,6 +409,7 @@ struct map {
   } fence_stats;
   /* No path: when queueing ends.  0: not in that state; < 0: never. */
   double no_path_until;
+  bool bad_prio;                /* said that prio_args are wrong */
   bool queueing_disabled;       /* by the administrator */
   double queueing_since;        /* without a path; 0: not now */
   double queue_seconds;         /* spent that way before */
@@ -440,6 +441,7 @@ extern void map_free (struct map *m);
 /* Take engine->settings, which have changed.  -1: no memory, as it was. */
 extern int map_reconfigure (struct map *m);
 extern void map_add_path (struct map *m, struct path *p);
+extern void path_set_prio (struct path *p);
 extern void map_regroup (struct map *m);
 extern void map_path_failed (struct map *m, struct path *p);
 extern void map_path_reinstated (struct map *m, struct path *p);

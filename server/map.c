@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@
 #include "conf.h"
 #include "engine.h"
 #include "fence.h"
+#include "prio.h"
 
 /* One command is at most this large; a larger request is split, and its
  * parts take several paths at once. */
@@ -91,6 +93,7 @@ map_reconfigure (struct map *m)
   const struct path *first = list_empty (&m->paths) ? NULL
     : list_entry (m->paths.next, struct path, map_node);
   struct map_settings settings, old = m->settings;
+  struct list *l, *next;
   char *name;
 
   if (conf_resolve (m->engine->settings, &m->facts,
@@ -108,6 +111,9 @@ map_reconfigure (struct map *m)
     log_info ("%s: is now named %s", m->name, name);
   free (m->name);
   m->name = name;
+  m->bad_prio = false;
+  list_for_each (l, next, &m->paths)
+    path_set_prio (list_entry (l, struct path, map_node));
   map_regroup (m);
   /* The time without a path may be longer or shorter now. */
   if (m->nr_active == 0)
@@ -143,6 +149,35 @@ note_change (const struct map *m, const char *fs, ...)
   vsnprintf (what, sizeof what, fs, args);
   va_end (args);
   observer->map_changed (m, what);
+}
+
+/* Its priority by the map's prioritizer.  A mistake in the arguments is said
+ * once, and leaves all paths alike. */
+void
+path_set_prio (struct path *p)
+{
+  struct map *m = p->map;
+  char hbtl[64], tpgt[16] = "-", err[200];
+  struct prio_names names;
+  int prio = 1;
+
+  if (m->settings.prio == PRIO_WEIGHTEDPATH) {
+    if (p->session->portal.tpgt != -1)
+      snprintf (tpgt, sizeof tpgt, "%d", p->session->portal.tpgt);
+    snprintf (hbtl, sizeof hbtl, "%u:0:%s:%u", p->session->id, tpgt, p->lun);
+    names = (struct prio_names) {
+      .hbtl = hbtl, .devname = p->session->name, .serial = p->facts.serial,
+      .wwn = p->session->target,
+    };
+    prio = prio_weightedpath (m->settings.prio_args, &names, err, sizeof err);
+    if (prio == -1) {
+      if (!m->bad_prio)
+        log_warning ("%s: %s", m->name, err);
+      m->bad_prio = true;
+      prio = 1;
+    }
+  }
+  p->prio = prio;
 }
 
 /* ---- groups ------------------------------------------------------------------------ */
@@ -231,6 +266,7 @@ void
 map_add_path (struct map *m, struct path *p)
 {
   p->map = m;
+  path_set_prio (p);
   list_add_tail (&m->paths, &p->map_node);
   m->nr_paths++;
   map_regroup (m);
