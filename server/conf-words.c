@@ -64,7 +64,6 @@ const struct conf_word conf_words[] = {
   { "wwids_file", D, NULL, DAEMON },
   { "prkeys_file", D, NULL, RESERVE },
   { "log_checker_err", D, NULL, "a change of state is logged once" },
-  { "reservation_key", D | M, NULL, RESERVE },
   { "all_tg_pt", DVO, NULL, RESERVE },
   { "hardware_handler", V, NULL, KERNEL },
   { "retain_attached_hw_handler", DVO, NULL, KERNEL },

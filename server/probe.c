@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf.h"
 #include "engine.h"
 
 #define MAX_LUNS 1024
@@ -31,7 +32,7 @@ struct probe {
   uint8_t answer[ANSWER_SIZE];
 };
 
-enum { STEP_REPORT_LUNS = -2, STEP_NEXT_LUN = -1 };
+enum { STEP_REPORT_LUNS = -2, STEP_REGISTER = -1 };
 
 /* What the answer to a step means for the LUN. */
 enum outcome {
@@ -47,6 +48,8 @@ struct step {
 };
 
 static void run_step (struct probe *pr);
+static void probe_done (struct command *cmd, enum scsi_result result,
+                        const struct sense *sense);
 
 static enum outcome
 ignore_error (struct probe *pr, const struct sense *sense)
@@ -283,6 +286,52 @@ finish (struct probe *pr)
   session_event (s, SESSION_EV_PROBED);
 }
 
+/* Is this a LUN that is to be registered with a reservation key?  Before it
+ * is used: a reservation of the "registrants only" types would refuse us. */
+static bool
+wants_key (struct probe *pr, uint64_t *key, bool *aptpl)
+{
+  struct session *s = pr->session;
+  const struct settings *st = s->engine->settings;
+  struct map_settings settings;
+  char why[300];
+  bool r = false;
+
+  if (lu_unusable (&pr->facts, why, sizeof why) != NULL ||
+      (st->wwid && strcmp (st->wwid, pr->facts.wwid) != 0) ||
+      conf_blacklisted (st, &pr->facts, s->target, &s->portal, why,
+                        sizeof why) ||
+      conf_resolve (st, &pr->facts, s->target, &settings) == -1)
+    return false;
+  if (settings.reservation_key)
+    r = reservation_key_parse (settings.reservation_key, key, aptpl);
+  map_settings_free (&settings);
+  return r;
+}
+
+static bool
+send_register (struct probe *pr)
+{
+  struct command *cmd = &pr->cmd;
+  uint64_t key;
+  bool aptpl;
+
+  if (!wants_key (pr, &key, &aptpl))
+    return false;
+  memset (cmd, 0, sizeof *cmd);
+  list_init (&cmd->node);
+  cmd->lun = pr->luns[pr->current];
+  register_parameters (pr->answer, key, aptpl);
+  command_prepare (cmd, cdb_register_key (cmd->cdb), SCSI_XFER_WRITE,
+                   pr->answer, REGISTER_PARAMETERS);
+  cmd->may_be_short = true;
+  cmd->done = probe_done;
+  cmd->opaque = pr;
+  pr->in_flight = true;
+  session_submit (pr->session, cmd);
+  return true;
+}
+
 static void
 lun_done (struct probe *pr, enum outcome outcome)
 {
@@ -292,6 +341,10 @@ lun_done (struct probe *pr, enum outcome outcome)
   if (outcome == NEXT) {
     if (pr->facts.wwid[0] == '\0')
       wwid_from_serial (&pr->facts);
+    if (pr->step != STEP_REGISTER && send_register (pr)) {
+      pr->step = STEP_REGISTER;
+      return;
+    }
     path_identified (s, lun, &pr->facts);
   }
   else {
@@ -429,6 +482,19 @@ probe_done (struct command *cmd, enum scsi_result result,
     luns_found (pr);
     return;
   }
+  if (pr->step == STEP_REGISTER) {
+    char text[100];
+
+    if (v.kind != VERDICT_DONE)
+      log_warning ("%s: LUN %u: cannot register the reservation key: %s",
+                   pr->session->name, pr->luns[pr->current],
+                   result == RESULT_CHECK_CONDITION
+                   ? sense_text (sense, text, sizeof text)
+                   : result_text (result));
+    pr->retries = 0;
+    lun_done (pr, NEXT);
+    return;
+  }
   if (v.kind == VERDICT_DONE)
     advance (pr, steps[pr->step].answer (pr, len));
   else {
@@ -446,6 +512,12 @@ run_step (struct probe *pr)
   struct command *cmd = &pr->cmd;
   uint32_t alloc = 0;
   int len = 0;
+
+  if (pr->step == STEP_REGISTER) {      /* again */
+    if (!send_register (pr))
+      lun_done (pr, NEXT);
+    return;
+  }
 
   memset (cmd, 0, sizeof *cmd);
   list_init (&cmd->node);

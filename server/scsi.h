@@ -212,6 +212,12 @@ struct lba_range { uint64_t lba; uint32_t blocks; };
 extern size_t unmap_parameters (uint8_t *buf, const struct lba_range *ranges, int n);
 extern int cdb_write_same16 (uint8_t cdb[16], uint64_t lba, uint32_t blocks, bool unmap, bool ndob);
 extern int cdb_get_lba_status (uint8_t cdb[16], uint64_t lba, uint32_t alloc);
+/* PERSISTENT RESERVE OUT, REGISTER AND IGNORE EXISTING KEY (SPC-4 6.16), and
+ * its parameter list of 24 bytes. */
+#define REGISTER_PARAMETERS 24
+extern int cdb_register_key (uint8_t cdb[16]);
+extern void register_parameters (uint8_t buf[REGISTER_PARAMETERS],
+                                 uint64_t key, bool aptpl);
 extern int cdb_prefetch16 (uint8_t cdb[16], uint64_t lba, uint32_t blocks);
 
 #endif /* MPISCSI_SCSI_H */

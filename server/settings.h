@@ -70,6 +70,7 @@ struct map_settings {
   double fast_io_fail_tmo;              /* 5; TMO_OFF */
   double dev_loss_tmo;                  /* TMO_OFF */
   bool user_friendly_names;             /* no */
+  char *reservation_key;                /* NULL if none; reservation_key_parse */
   char *alias_prefix;                   /* "mpath" */
   char *alias;                          /* NULL if none; only from multipaths {} */
   int san_path_err_threshold, san_path_err_forget_rate,
@@ -134,6 +135,12 @@ extern int settings_set (struct settings *s, const char *key,
  * given by settings_set, then says what contradicts what and what is
  * missing.  May be called once. */
 extern int settings_check (struct settings *s, char err[ERR_SIZE]);
+
+/* values.c: "0x123abc" or "123abc", with ":aptpl" behind if the registration
+ * is to survive a power loss of the target.  false: not a key.  key and aptpl
+ * may be NULL. */
+extern bool reservation_key_parse (const char *text, uint64_t *key,
+                                   bool *aptpl);
 
 /* initiator.c: the name we log in with when none was given.
  *

@@ -206,6 +206,33 @@ set_choice (const struct option *o, void *field, const char *name,
   return refuse (name, value, wanted, msg);
 }
 
+bool
+reservation_key_parse (const char *text, uint64_t *key, bool *aptpl)
+{
+  const char *p = text;
+  uint64_t value = 0;
+  bool persist = false;
+  size_t digits;
+
+  if (p[0] == '0' && (p[1] == 'x' || p[1] == 'X'))
+    p += 2;
+  digits = strspn (p, "0123456789abcdefABCDEF");
+  if (digits == 0 || digits > 16)
+    return false;
+  value = strtoull (p, NULL, 16);
+  if (strcmp (p + digits, ":aptpl") == 0)
+    persist = true;
+  else if (p[digits] != '\0')
+    return false;
+  if (value == 0)
+    return false;
+  if (key)
+    *key = value;
+  if (aptpl)
+    *aptpl = persist;
+  return true;
+}
+
 /* What is wrong with a string for this option; NULL if nothing. */
 static const char *
 string_wrong (const struct option *o, const char *value)
@@ -221,6 +248,9 @@ string_wrong (const struct option *o, const char *value)
     return iscsi_name_wrong (value);
   case OPTION_USER: case OPTION_SECRET:
     return len > CHAP_MAX ? "longer than 255 bytes" : NULL;
+  case OPTION_KEY:
+    return reservation_key_parse (value, NULL, NULL) ? NULL
+      : "a key is 1 to 16 hexadecimal digits, not all 0, and perhaps :aptpl";
   case OPTION_ALIAS:
     if (len > 127)              /* device mapper's limit for map names */
       return "longer than 127 bytes";
@@ -338,7 +368,7 @@ option_set (const struct option *o, void *field, const char *name,
   case OPTION_PORTALS:
     return set_portals (field, name, value, msg);
   case OPTION_STRING: case OPTION_PATH: case OPTION_SOCKET: case OPTION_USER:
-  case OPTION_SECRET: case OPTION_NAME: case OPTION_ALIAS:
+  case OPTION_SECRET: case OPTION_NAME: case OPTION_KEY: case OPTION_ALIAS:
     return set_string (o, field, name, value, msg);
   }
   return -1;

@@ -236,6 +236,7 @@ every_parameter (void **state)
     { "fast_io_fail_tmo", "off", "off" },
     { "dev_loss_tmo", "600", "600" },
     { "user_friendly_names", "yes", "yes" },
+    { "reservation_key", "0x12aB:aptpl", "0x12aB:aptpl" },
     { "alias_prefix", "san", "san" },
     { "san_path_err_threshold", "3", "3" },
     { "san_path_err_forget_rate", "4", "4" },
