@@ -238,12 +238,11 @@ command_answered (struct command *cmd, enum scsi_result result,
   if (v.actions & (ACTION_CHECK_CAPACITY | ACTION_CHECK_IDENTITY))
     p->session->want_probe = true;
   if (v.actions & ACTION_CHECK_IDENTITY) {
-    /* Perhaps another disk is there now: not one more command before that is
-     * known.  All paths may say so at once, and will be back soon. */
-    m->grace_until = engine_now () + m->engine->settings->login_timeout + 1;
-    path_event (p, PATH_EV_DOWN, "the target says that something has changed: "
-                "identity to be checked");
-    failover (m, cmd);
+    /* Perhaps another disk is there now: not one more command this way before
+     * that is known.  act_up () opens the session again after the probe. */
+    p->session->limit_now = 0;
+    engine_kick (m->engine);
+    map_requeue (m, cmd);
     return;
   }
   if (v.actions & (ACTION_TARGET_RESET | ACTION_DATA_LOST))

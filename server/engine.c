@@ -263,6 +263,17 @@ prepare_cb (EV_P_ ev_prepare *w, int revents)
 }
 
 static void
+start_wanted_probe (struct session *s)
+{
+  /* While one runs, what changed may lie behind it: then once more. */
+  if (s->want_probe && s->probe == NULL && s->state == SESSION_UP &&
+      !s->dying) {
+    s->want_probe = false;
+    probe_start (s);
+  }
+}
+
+static void
 kick_cb (EV_P_ ev_async *w, int revents)
 {
   struct engine *e = w->data;
@@ -271,8 +282,12 @@ kick_cb (EV_P_ ev_async *w, int revents)
   (void) revents;
   if (e->stop)
     ev_break (EV_A_ EVBREAK_ALL);
-  list_for_each (l, next, &e->sessions)
-    resolve_poll (list_entry (l, struct session, node));
+  list_for_each (l, next, &e->sessions) {
+    struct session *s = list_entry (l, struct session, node);
+
+    resolve_poll (s);
+    start_wanted_probe (s);
+  }
 }
 
 static void
@@ -291,12 +306,7 @@ tick_cb (EV_P_ ev_timer *w, int revents)
     if (s->worker_polls && !s->used)
       session_unsolo (s);
     s->used = false;
-    /* While one runs, what changed may lie behind it: then once more. */
-    if (s->want_probe && s->probe == NULL && s->state == SESSION_UP &&
-        !s->dying) {
-      s->want_probe = false;
-      probe_start (s);
-    }
+    start_wanted_probe (s);
     /* After TASK SET FULL the depth comes back slowly. */
     if (s->depth < e->settings->queue_depth && s->limit_now > 0)
       s->limit_now = ++s->depth;
