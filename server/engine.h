@@ -607,6 +607,8 @@ extern unsigned engine_del_portal (struct engine *e,
  * when NAME is "" and there are several. */
 extern struct map *engine_find_map (struct engine *e, const char *name,
                                     double timeout, char *err, size_t size);
+/* Lock held: each session was up, or has failed, at least once. */
+extern bool engine_all_settled (struct engine *e);
 /* Until each session was up or has failed once, at most TIMEOUT seconds. */
 extern void engine_wait_settled (struct engine *e, double timeout);
 /* A copy, as they are now. */
