@@ -32,8 +32,8 @@ prio_weightedpath (const char *args, const struct prio_names *names,
 {
   char *copy = strdup (args ? args : ""), *save = NULL;
   const char *by, *pattern, *number, *name;
-  int prio = -1;
-  bool found = false;
+  int prio = 0;
+  bool found = false, good = false;
 
   if (copy == NULL) {
     snprintf (err, size, "out of memory");
@@ -70,9 +70,8 @@ prio_weightedpath (const char *args, const struct prio_names *names,
     }
     regfree (&re);
   }
-  if (!found)
-    prio = 0;
+  good = true;
  out:
   free (copy);
-  return prio;
+  return good ? prio : -1;
 }
