@@ -31,6 +31,7 @@ for name in "$p" "$(hcil_of "$p")"; do
   mpiscsi reinstate "$name" "$wwid" >/dev/null
   wait_shown "$p active ready running" 5
 done
+sleep 1                         # a turn over each path
 say "counters"
 read -r ios written < <(mpiscsi show paths --json | python3 -c 'import json, sys
 c = [p["counters"] for p in json.load(sys.stdin)["paths"]]
