@@ -165,7 +165,7 @@ _log_from=1
 _nbdkit=("${NBDKIT:-nbdkit}")
 if [ -n "${VALGRIND:-}" ]; then
   requires valgrind --version
-  _nbdkit=(valgrind -q --leak-check=full --show-leak-kinds=definite
+  _nbdkit=(valgrind -q --suppressions="$testsdir/valgrind.supp" --leak-check=full --show-leak-kinds=definite
            --errors-for-leak-kinds=definite --error-exitcode=119 "${_nbdkit[@]}")
 fi
 if [ -n "${MPISCSI_PRELOAD:-}" ]; then
