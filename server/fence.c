@@ -212,6 +212,19 @@ in_flight (const struct map *m)
   return n;
 }
 
+/* Nobody is to see an error because we cut this session ourselves: neither
+ * through this map nor through the others that use it. */
+static void
+give_grace (struct session *s)
+{
+  const double until =
+    engine_now () + s->engine->settings->login_timeout + 1;
+  struct list *l, *next;
+
+  list_for_each (l, next, &s->paths)
+    list_entry (l, struct path, session_node)->map->grace_until = until;
+}
+
 /* What was in flight during the reset and was not answered before it was is
  * gone: the target has aborted it, without an answer (SAM-5 7.8).  End the
  * sessions that still wait, so that it is sent again.  Its writes are in doubt
@@ -222,9 +235,6 @@ resend_aborted (struct map *m)
 {
   struct list *l, *next, *cl, *cnext;
 
-  /* Nobody is to see an error because all paths were cut by us. */
-  m->grace_until = engine_now () + m->engine->settings->login_timeout + 1;
-
   list_for_each (l, next, &m->paths) {
     struct path *p = list_entry (l, struct path, map_node);
     bool any = false;
@@ -233,9 +243,11 @@ resend_aborted (struct map *m)
     list_for_each (cl, cnext, &p->session->in_flight)
       if (list_entry (cl, struct command, node)->lun == p->lun)
         any = true;
-    if (any)
+    if (any) {
+      give_grace (p->session);
       session_kill (p->session, FAIL_LOST, "commands aborted by our own "
                     "LOGICAL UNIT RESET");
+    }
   }
 }
 
