@@ -16,12 +16,12 @@
  *
  * There is one lock, engine->lock.  It covers everything here: sessions,
  * paths, maps, requests between submit and completion, and each libiscsi
- * context (1.19 is not thread-safe).  It is held for microseconds: never
- * while waiting, except by nobody.  The service thread lets go of it while
+ * context (1.19 is not thread-safe).  It is held for microseconds, never
+ * while waiting for anything.  The service thread lets go of it while
  * it blocks in epoll (ev_set_loop_release_cb), so that workers can send
  * commands meanwhile.
  *
- * A worker never waits for the lock on the I/O path.  It pushes its request
+ * To submit, a worker does not wait for the lock.  It pushes its request
  * on the lock-free stack engine->pending and tries the lock.  If that fails,
  * whoever holds it will look at the stack AFTER having let go (engine_unlock),
  * so that no request is left behind: this gives batches for nothing.
@@ -245,7 +245,6 @@ struct session {
   struct iscsi_context *ctx;    /* NULL: no connection */
   bool dying;                   /* ctx is dead; service thread will reap it */
   bool in_service;              /* inside iscsi_service: no destroy, no submit */
-  bool logout_wanted;           /* target asked for it */
   bool need_flush;              /* in engine->flush */
   /* Commands that were alone in flight, in a row; see WHO POLLS. */
   unsigned solo;
