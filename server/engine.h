@@ -28,7 +28,7 @@
  *
  * Whoever holds the lock may submit commands to libiscsi and write to its
  * socket, but only the service thread may touch ev_* watchers: others set
- * the state (session->dirty, session->dying) and call engine_kick ().
+ * the state (engine->need_watchers, session->dying) and call engine_kick ().
  *
  * WHO POLLS
  *
@@ -244,7 +244,6 @@ struct session {
   enum session_state state;
   struct iscsi_context *ctx;    /* NULL: no connection */
   bool dying;                   /* ctx is dead; service thread will reap it */
-  bool in_service;              /* inside iscsi_service: no destroy, no submit */
   bool need_flush;              /* in engine->flush */
   /* Commands that were alone in flight, in a row; see WHO POLLS. */
   unsigned solo;

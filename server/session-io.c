@@ -229,7 +229,6 @@ session_submit (struct session *s, struct command *cmd)
 static void
 service (struct session *s, int revents)
 {
-  s->in_service = true;
   if (iscsi_service (s->ctx, revents) != 0 && !s->dying) {
     const char *why = iscsi_get_error (s->ctx);
 
@@ -237,7 +236,6 @@ service (struct session *s, int revents)
     session_kill (s, FAIL_LOST, "%s", why[0] && !strstr (why, "econnect")
                   ? why : "connection closed by the target");
   }
-  s->in_service = false;
 }
 
 void
