@@ -22,6 +22,10 @@
  * fenced. */
 #define FENCE_AT_END 2.5
 
+/* From so many commands in flight on, workers leave sending to the service
+ * thread (engine.h, LOCKING). */
+#define HAND_OVER 4
+
 /* I/O that takes longer than this, in seconds, may need engine_abandon. */
 #define STUCK 1.0
 
@@ -92,6 +96,13 @@ engine_submit (struct engine *e, struct request *req, int *fd)
     req->next = head;
   while (!atomic_compare_exchange_weak (&e->pending, &head, req));
   *fd = -1;
+  /* Many in flight: so the service thread runs, or will be woken by their
+   * answers or their sessions' end, at the latest. */
+  if (atomic_load_explicit (&e->in_flight, memory_order_relaxed) >=
+      HAND_OVER) {
+    ev_async_send (e->loop, &e->submitted);
+    return;
+  }
   if (pthread_mutex_trylock (&e->lock) == 0) {
     e->submitter = req;
     engine_settle (e);
@@ -287,6 +298,15 @@ kick_cb (EV_P_ ev_async *w, int revents)
   }
 }
 
+/* The wake-up is all: prepare_cb does the work. */
+static void
+submitted_cb (EV_P_ ev_async *w, int revents)
+{
+  (void) loop;
+  (void) w;
+  (void) revents;
+}
+
 static void
 tick_cb (EV_P_ ev_timer *w, int revents)
 {
@@ -439,6 +459,8 @@ engine_new (const struct settings *settings)
   ev_async_init (&e->kick, kick_cb);
   e->kick.data = e;
   ev_async_start (e->loop, &e->kick);
+  ev_async_init (&e->submitted, submitted_cb);
+  ev_async_start (e->loop, &e->submitted);
   ev_prepare_init (&e->prepare, prepare_cb);
   e->prepare.data = e;
   ev_prepare_start (e->loop, &e->prepare);

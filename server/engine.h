@@ -22,9 +22,13 @@
  * commands meanwhile.
  *
  * To submit, a worker does not wait for the lock.  It pushes its request
- * on the lock-free stack engine->pending and tries the lock.  If that fails,
- * whoever holds it will look at the stack AFTER having let go (engine_unlock),
- * so that no request is left behind: this gives batches for nothing.
+ * on the lock-free stack engine->pending.  With little in flight (less than
+ * HAND_OVER commands) it tries the lock and sends the command itself.  If that
+ * fails, whoever holds it will look at the stack AFTER having let go
+ * (engine_unlock), so that no request is left behind.  With more in flight the
+ * worker only wakes the service thread, once for all that is on the stack
+ * when it gets there: what is taken together is sent together, in one TCP
+ * segment (session_flush), and that is cheaper for us and for the target.
  *
  * Whoever holds the lock may submit commands to libiscsi and write to its
  * socket, but only the service thread may touch ev_* watchers: others set
@@ -245,6 +249,7 @@ struct session {
   struct iscsi_context *ctx;    /* NULL: no connection */
   bool dying;                   /* ctx is dead; service thread will reap it */
   bool need_flush;              /* in engine->flush */
+  bool sends_data;              /* a write was submitted since the last flush */
   /* Commands that were alone in flight, in a row; see WHO POLLS. */
   unsigned solo;
   bool worker_polls;
@@ -303,6 +308,7 @@ extern void session_resolved (struct session *s, const char *address,
 /* session-io.c: any thread, lock held. */
 extern void session_submit (struct session *s, struct command *cmd);
 extern bool session_has_room (const struct session *s);
+extern void session_count (struct session *s, int n);
 /* A worker polls it: is it to go on? */
 extern bool session_is_solo (const struct session *s);
 /* Back to the service thread. */
@@ -489,9 +495,13 @@ struct engine {
 
   pthread_mutex_t lock;
   struct request *_Atomic pending;      /* the one thing outside the lock */
+  /* Commands on all sessions.  Written under the lock; a worker that reads it
+   * without may be wrong by a few (engine_submit). */
+  _Atomic unsigned in_flight;
 
   struct ev_loop *loop;
   ev_async kick;
+  ev_async submitted;           /* something is in pending */
   ev_timer tick;
   ev_prepare prepare;
   pthread_t thread;

@@ -4,10 +4,13 @@
 #include <config.h>
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "engine.h"
 
@@ -73,13 +76,21 @@ count_solo (struct session *s, const struct command *cmd)
   }
 }
 
+/* As many more, or fewer, are in flight. */
+void
+session_count (struct session *s, int n)
+{
+  s->nr_in_flight += n;
+  atomic_fetch_add_explicit (&s->engine->in_flight, n, memory_order_relaxed);
+}
+
 static void
 release (struct command *cmd)
 {
   struct session *s = cmd->session;
 
   list_del (&cmd->node);
-  s->nr_in_flight--;
+  session_count (s, -1);
   if (cmd->accounted) {
     selector_end_io (&cmd->path->sel, cmd->bytes);
     cmd->accounted = false;
@@ -209,7 +220,9 @@ session_submit (struct session *s, struct command *cmd)
   if (cmd->first_submitted == 0)
     cmd->first_submitted = cmd->submitted;
   list_add_tail (&s->in_flight, &cmd->node);
-  s->nr_in_flight++;
+  session_count (s, 1);
+  if (cmd->dir == SCSI_XFER_WRITE)
+    s->sends_data = true;
   count_solo (s, cmd);
 
   if (!s->need_flush) {
@@ -238,13 +251,30 @@ service (struct session *s, int revents)
   }
 }
 
+static void
+cork (const struct session *s, int on)
+{
+  /* In vain?  Then there are more segments. */
+  setsockopt (iscsi_get_fd (s->ctx), IPPROTO_TCP, TCP_CORK, &on, sizeof on);
+}
+
+/* libiscsi sends each PDU for itself, and its data apart from its header.
+ * With TCP_NODELAY that would be a segment each. */
 void
 session_flush (struct session *s)
 {
   if (s->ctx == NULL || s->dying || !session_is_full_feature (s->state))
     return;
-  if (iscsi_which_events (s->ctx) & POLLOUT)
+  if (iscsi_which_events (s->ctx) & POLLOUT) {
+    const bool several = s->sends_data || iscsi_out_queue_length (s->ctx) > 1;
+
+    s->sends_data = false;
+    if (several)
+      cork (s, 1);
     service (s, POLLOUT);
+    if (several && !s->dying)
+      cork (s, 0);
+  }
   /* The socket is full: the loop must wait until it can be written. */
   if (!s->dying && (iscsi_which_events (s->ctx) & POLLOUT)) {
     session_unsolo (s);

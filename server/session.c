@@ -130,7 +130,7 @@ teardown (struct session *s, bool abort)
 
   /* command_lost may requeue at the head: last one first keeps the order. */
   list_splice_head (&lost, &s->in_flight);
-  s->nr_in_flight = 0;
+  session_count (s, -(int) s->nr_in_flight);
   while (!list_empty (&lost)) {
     struct command *cmd = list_entry (lost.prev, struct command, node);
 
@@ -576,6 +576,7 @@ io_cb (EV_P_ ev_io *w, int revents)
   if (revents & EV_WRITE)
     flags |= POLLOUT;
   session_ready (s, flags);
+  session_flush (s);            /* an R2T has made Data-Outs */
   session_update_watcher (s);
 }
 

@@ -595,6 +595,19 @@ iscsi_which_events (struct iscsi_context *c)
 }
 
 int
+iscsi_out_queue_length (struct iscsi_context *c)
+{
+  const struct list *l;
+  int n = 0;
+
+  enter (c, "iscsi_out_queue_length", true);
+  for (l = c->out.next; l != &c->out; l = l->next)
+    n++;
+  leave (c);
+  return n;
+}
+
+int
 iscsi_get_fd (struct iscsi_context *c)
 {
   int fd;
