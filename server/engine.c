@@ -320,6 +320,7 @@ tick_cb (EV_P_ ev_timer *w, int revents)
     struct session *s = list_entry (l, struct session, node);
 
     session_check_health (s, now);
+    session_check_loss (s, now);
     if (s->worker_polls && !s->used)
       session_unsolo (s);
     s->used = false;

@@ -78,9 +78,11 @@
  *
  * OWNERSHIP
  *
- * The engine owns portals, sessions, maps and paths; they are made by the
- * thread that holds the lock and live until engine_free ().  Pointers to
- * them may therefore be kept by connections.
+ * The engine owns sessions, maps and paths; they are made by the thread that
+ * holds the lock.  Maps live until engine_free (), so connections may keep
+ * pointers to them.  Sessions (`mpiscsi del`) and paths (with their session,
+ * or by dev_loss_tmo) may go before that, in the service thread, when nothing
+ * is in flight on them: whoever lets go of the lock must look them up again.
  */
 #ifndef MPISCSI_ENGINE_H
 #define MPISCSI_ENGINE_H
@@ -271,6 +273,8 @@ struct session {
   bool fence_sent, fence_done;
   bool ever_up;
   bool forget;                  /* free it when it is closed */
+  double lost_since;            /* has paths, but no login; 0 otherwise */
+  bool forgotten;               /* path-loss.c took its paths away */
   unsigned redirects;
   char address[300];            /* numeric ip:port to connect to */
   struct resolve_job *resolving;
@@ -438,6 +442,10 @@ extern void map_check_latency (struct map *m);
 /* The target said that it was reset or restarted (29/00..04), or that an
  * acknowledged write failed (deferred error). */
 extern void path_target_reset (struct path *p);
+/* Nothing is in flight on it; its session has no connection. */
+extern void path_free (struct path *p);
+/* path-loss.c: service thread.  From the tick: dev_loss_tmo. */
+extern void session_check_loss (struct session *s, double now);
 /* map.c: lock held. */
 extern struct map *map_new (struct engine *e, const struct lu_facts *facts,
                             const char *target);
@@ -450,6 +458,9 @@ extern void map_regroup (struct map *m);
 extern void map_path_failed (struct map *m, struct path *p);
 extern void map_path_reinstated (struct map *m, struct path *p);
 extern void map_choose_group (struct map *m, bool failback);
+/* Tells the observer, if there is one. */
+extern void map_note_change (const struct map *m, const char *fs, ...)
+  __attribute__ ((format (printf, 2, 3)));
 /* SEEN is the path whose facts were just read. */
 extern void map_capacity_seen (struct map *m, const struct path *seen);
 extern void map_refresh_facts (struct map *m, const struct lu_facts *facts);

@@ -73,3 +73,18 @@ backoff_delay (unsigned attempt, bool cheap, double cap, double random)
     delay = cap;
   return delay * (0.75 + random / 4);
 }
+
+double
+loss_delay (double dev_loss_tmo, double fast_io_fail_tmo, int no_path_retry,
+            double polling_interval)
+{
+  double delay = dev_loss_tmo;
+
+  if (dev_loss_tmo < 0 || no_path_retry < 0)
+    return -1;
+  if (delay < fast_io_fail_tmo)
+    delay = fast_io_fail_tmo;
+  if (delay < no_path_retry * polling_interval)
+    delay = no_path_retry * polling_interval;
+  return delay;
+}

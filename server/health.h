@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Is a session alive?  And how long to wait before logging in again?
+/* Is a session alive?  How long to wait before logging in again?  And how
+ * long to remember the paths of one that is lost?
  *
  * Pure: time is an argument, in seconds.  The rules (issue: path health):
  *
@@ -59,5 +60,12 @@ extern enum health_verdict health_check (const struct health_input *in);
  * initiators do not come back in step. */
 extern double backoff_delay (unsigned attempt, bool cheap, double cap,
                              double random);
+
+/* Seconds that the paths of a lost session are kept; < 0: for ever.  The
+ * arguments are the options of the map, and as in multipath-tools: never
+ * while I/O may queue for ever (NO_PATH_RETRY_QUEUE), and not before
+ * fast_io_fail_tmo and the end of a limited queueing. */
+extern double loss_delay (double dev_loss_tmo, double fast_io_fail_tmo,
+                          int no_path_retry, double polling_interval);
 
 #endif /* MPISCSI_HEALTH_H */

@@ -135,9 +135,8 @@ map_free (struct map *m)
   free (m);
 }
 
-static void
-__attribute__ ((format (printf, 2, 3)))
-note_change (const struct map *m, const char *fs, ...)
+void
+map_note_change (const struct map *m, const char *fs, ...)
 {
   const struct observer *observer = m->engine->observer;
   char what[200];
@@ -303,7 +302,7 @@ map_choose_group (struct map *m, bool failback)
   if (old != NULL && m->current != NULL && old != m->current) {
     log_info ("%s: switch to path group #%u", m->name, m->current->index);
     m->group_switches++;
-    note_change (m, "switch to path group #%u", m->current->index);
+    map_note_change (m, "switch to path group #%u", m->current->index);
   }
 }
 
@@ -333,7 +332,7 @@ start_queueing (struct map *m)
   m->queueing_since = engine_now ();
   if (retry == NO_PATH_RETRY_QUEUE) {
     m->no_path_until = -1;
-    note_change (m, "queueing without a path");
+    map_note_change (m, "queueing without a path");
     return;
   }
   m->no_path_until = m->queueing_since +
@@ -341,7 +340,7 @@ start_queueing (struct map *m)
   m->in_recovery = true;
   log_line (m->engine->shutdown ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
             "%s: Entering recovery mode: max_retries=%d", m->name, retry);
-  note_change (m, "Entering recovery mode: max_retries=%d", retry);
+  map_note_change (m, "Entering recovery mode: max_retries=%d", retry);
 }
 
 static void
@@ -362,7 +361,7 @@ map_set_queueing (struct map *m, bool enabled)
   m->queueing_disabled = !enabled;
   log_info ("%s: %s queueing (by the administrator)", m->name,
             enabled ? "Restore" : "Disable");
-  note_change (m, "%s queueing", enabled ? "Restore" : "Disable");
+  map_note_change (m, "%s queueing", enabled ? "Restore" : "Disable");
   if (m->nr_active > 0)
     return;
   if (enabled)
@@ -392,7 +391,7 @@ map_path_reinstated (struct map *m, struct path *p)
   m->nr_active++;
   if (m->in_recovery) {
     log_info ("%s: Recovered to normal mode", m->name);
-    note_change (m, "Recovered to normal mode");
+    map_note_change (m, "Recovered to normal mode");
   }
   stop_queueing (m);
   if (m->current == NULL || m->settings.failback == FAILBACK_IMMEDIATE)
@@ -412,7 +411,7 @@ map_check (struct map *m, double now)
     stop_queueing (m);
     m->queue_timeouts++;
     log_warning ("%s: Disable queueing", m->name);
-    note_change (m, "Disable queueing");
+    map_note_change (m, "Disable queueing");
     schedule_dispatch (m);
   }
 }

@@ -186,7 +186,7 @@ const struct option options[] = {
     "seconds that I/O waits for a lost last session; off for no limit" },
   { "dev_loss_tmo", OPTION_TMO, 0, 4294967295.0, M (dev_loss_tmo),
     MAPS | IN_PROTOCOL, NULL, "off",
-    "seconds after which a lost path is forgotten; off or infinity for never" },
+    "seconds after which a lost path is removed; off or infinity for never" },
   { "user_friendly_names", OPTION_BOOL, 0, 0, M (user_friendly_names), MAPS,
     NULL, "no", "name maps mpatha, mpathb ... when they have no alias" },
   { "reservation_key", OPTION_KEY, 0, 0, M (reservation_key),

@@ -242,6 +242,16 @@ new_path (struct session *s, unsigned lun, const struct lu_facts *facts)
   engine_complain (e, false, "%s: LUN %u: out of memory", s->name, lun);
 }
 
+void
+path_free (struct path *p)
+{
+  list_del (&p->session_node);
+  list_del (&p->check.node);
+  map_remove_path (p->map, p);
+  free (p->check_buf);
+  free (p);
+}
+
 /* It answers, and is the right disk. */
 static void
 path_is_back (struct path *p)

@@ -156,15 +156,8 @@ session_free (struct session *s)
   if (s->fence_map != NULL && s->fence_map->fencer == s)
     s->fence_map->fencer = NULL;
   teardown (s, true);
-  while (!list_empty (&s->paths)) {
-    struct path *p = list_entry (s->paths.next, struct path, session_node);
-
-    list_del (&p->session_node);
-    list_del (&p->check.node);
-    map_remove_path (p->map, p);
-    free (p->check_buf);
-    free (p);
-  }
+  while (!list_empty (&s->paths))
+    path_free (list_entry (s->paths.next, struct path, session_node));
   list_del (&s->node);
   free (s);
 }
@@ -354,6 +347,8 @@ act_up (struct session *s)
   s->redirects = 0;
   s->failure = FAIL_NONE;
   s->ever_up = true;
+  s->lost_since = 0;
+  s->forgotten = false;
   s->fence_plain = false;
   s->limit_now = s->depth;
   list_for_each (l, next, &s->paths) {
@@ -390,13 +385,19 @@ act_drop (struct session *s, bool was_in_use)
   log_loss (s, was_in_use);
   if (was_in_use)
     s->stats.losses++;
+  if (s->lost_since == 0 && !list_empty (&s->paths))
+    s->lost_since = engine_now ();
   /* Paths first, so that what is requeued is not sent this way again. */
   list_for_each (l, next, &s->paths)
     path_event (list_entry (l, struct path, session_node), PATH_EV_DOWN,
                 s->why);
   teardown (s, true);
-  delay = backoff_delay (s->attempt++, cheap, st->polling_interval,
-                         engine_random (s->engine));
+  /* What was forgotten (dev_loss_tmo) is only looked for now and then. */
+  if (s->forgotten)
+    delay = st->max_polling_interval * (1 + engine_random (s->engine)) / 2;
+  else
+    delay = backoff_delay (s->attempt++, cheap, st->polling_interval,
+                           engine_random (s->engine));
   settled (s);
   if (s->kind == SESSION_DISCOVERY && st->target != NULL) {
     /* We know what to log in to: discovery may be forbidden here, and a

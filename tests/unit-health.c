@@ -154,6 +154,25 @@ backoff (void **unused)
   assert_true (backoff_delay (9, false, 0.5, 0.999) <= 0.25);
 }
 
+/* no_path_retry: 0 fail, -1 queue, else polling intervals. */
+static void
+loss (void **unused)
+{
+  (void) unused;
+  assert_true (loss_delay (600, 5, 0, 5) == 600);
+  assert_true (loss_delay (3, 5, 0, 5) == 5);
+  assert_true (loss_delay (0, 5, 0, 5) == 5);
+  assert_true (loss_delay (3, -1, 0, 5) == 3);
+  /* Queueing ends first. */
+  assert_true (loss_delay (30, 5, 12, 5) == 60);
+  assert_true (loss_delay (90, 5, 12, 5) == 90);
+  /* Never. */
+  assert_true (loss_delay (-1, 5, 0, 5) < 0);
+  assert_true (loss_delay (-1, 5, 12, 5) < 0);
+  assert_true (loss_delay (30, 5, -1, 5) < 0);
+  assert_true (loss_delay (30, -1, -1, 5) < 0);
+}
+
 int
 main (void)
 {
@@ -165,6 +184,7 @@ main (void)
     cmocka_unit_test (busy_target_keeps_its_paths),
     cmocka_unit_test (slow_command_on_live_session),
     cmocka_unit_test (backoff),
+    cmocka_unit_test (loss),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);
