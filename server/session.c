@@ -214,7 +214,8 @@ login_failed (struct session *s)
   const char *text = iscsi_get_error (s->ctx);
   const enum session_failure failure = login_failure (text);
   const bool target_side = strstr (text, "from the target") != NULL ||
-    strstr (text, "did not return CHAP") != NULL;
+    strstr (text, "did not return CHAP") != NULL ||
+    strstr (text, "Wrong CHAP targetname") != NULL;
 
   if (s->secured && s->engine->settings->user == NULL && failure == FAIL_AUTH)
     s->fence_plain = true;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* fake-iscsi-target: login without authentication, and SendTargets. */
+/* fake-iscsi-target: login, and SendTargets. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -212,6 +212,7 @@ handle_login (struct connection *c, uint8_t *pdu)
   bool first = !c->started;
   uint8_t flags = pdu[BHS_FLAGS];
   struct bytes out = { 0 };
+  enum chap chap;
 
   if (first) {
     c->started = true;
@@ -236,7 +237,13 @@ handle_login (struct connection *c, uint8_t *pdu)
     login_answer (c, pdu, 0, 0x020a, "", 0); /* session does not exist */
     goto out;
   }
-  negotiate (c, pdu, &out);
+  chap = chap_step (c, pdu, &out);
+  if (chap == CHAP_REFUSED) {
+    login_answer (c, pdu, 0, 0x0201, "", 0); /* authentication failure */
+    goto out;
+  }
+  if (chap == CHAP_NOT_NOW)
+    negotiate (c, pdu, &out);
   if (evil (EVIL_LOGIN_NEGATIVE))
     lie (&out, false);
   if (evil (EVIL_LOGIN_ZERO))
@@ -246,6 +253,8 @@ handle_login (struct connection *c, uint8_t *pdu)
     add_number (&out, "TargetPortalGroupTag", (uint32_t) portal_tpgt[c->portal]);
 
   flags &= 0x8f;                /* T, CSG, NSG as asked; C never */
+  if (chap == CHAP_GOES_ON)
+    flags &= 0x7f;
   if (!(flags & 0x80))
     flags &= 0x0c;
   if ((flags & 0x83) == 0x83) {

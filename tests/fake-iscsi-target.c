@@ -5,7 +5,7 @@
  *   fake-iscsi-target --listen 127.0.0.1:0 --size 1G --thin
  *   fake-iscsi-target --listen 127.0.0.1:0 --evil short-read-silent:10:1
  *
- * Login without authentication, discovery, the commands of a disk, in memory
+ * Login, CHAP, discovery, the commands of a disk, in memory
  * (sparse: up to 2^63 bytes) or in a sparse file.  One thread; each command
  * is executed whole as soon as its data is there.
  *
@@ -13,7 +13,7 @@
  * of libiscsi: this one is a program and speaks TCP.
  *
  * The files: this one has options and sockets, -login.c the login and text
- * negotiation, -io.c the full feature phase, -scsi.c the device server,
+ * negotiation, -chap.c authentication, -io.c the full feature phase, -scsi.c the device server,
  * -disk.c the medium, -evil.c the choice of hostile roles (the list of them
  * is in fake-iscsi-target.h).
  */
@@ -233,6 +233,8 @@ static const char help[] =
   "  --no-rc16                READ CAPACITY(16) is not known;  --no-vpd\n"
   "  --initial-r2t            --no-immediate-data\n"
   "  --max-burst N            --first-burst N  --mrdsl N    lengths to negotiate\n"
+  "  --chap USER:SECRET       demand it of the initiator;  --chap-discovery-only\n"
+  "  --chap-mutual USER:SECRET   and answer so if it asks (else it is refused)\n"
   "  --delay MS               before each SCSI command (all wait)\n"
   "  --evil NAME[:AFTER[:TIMES]]\n"
   "                           play a hostile role, repeatable; the first AFTER occasions\n"
@@ -316,13 +318,28 @@ set_wwid (const char *hex)
   facts.wwid_length = n / 2;
 }
 
+/* Cut in two: argv may be written to. */
+static void
+set_account (const char *option, char *arg, const char **user,
+             const char **secret)
+{
+  char *colon = strchr (arg, ':');
+
+  if (colon == NULL || !md5_works ())
+    die ("fake-iscsi-target: --%s %s: want USER:SECRET", option, arg);
+  *colon = '\0';
+  *user = arg;
+  *secret = colon + 1;
+}
+
 enum {
   O_LISTEN = 256, O_TARGET, O_LUN, O_FILE, O_SIZE, O_BLOCK, O_PHYSICAL,
   O_ALIGNED, O_THIN, O_LBPRZ, O_MAX_UNMAP, O_MAX_TRANSFER, O_OPT_TRANSFER,
   O_WP, O_NO_WCE, O_NO_CACHING, O_NO_DPOFUA, O_TYPE, O_QUALIFIER, O_REMOVABLE,
   O_NO_MEDIUM, O_RESERVED, O_PROTECTION, O_ROTATION, O_WWID, O_SERIAL,
   O_VENDOR, O_PRODUCT, O_NO_RC16, O_NO_VPD, O_INITIAL_R2T, O_NO_IMMEDIATE,
-  O_MAX_BURST, O_FIRST_BURST, O_MRDSL, O_DELAY, O_EVIL, O_HELP,
+  O_CHAP, O_CHAP_MUTUAL,
+  O_CHAP_DISCOVERY, O_MAX_BURST, O_FIRST_BURST, O_MRDSL, O_DELAY, O_EVIL, O_HELP,
 };
 
 static const struct option options[] = {
@@ -345,6 +362,8 @@ static const struct option options[] = {
   { "no-rc16", 0, NULL, O_NO_RC16 }, { "no-vpd", 0, NULL, O_NO_VPD },
   { "initial-r2t", 0, NULL, O_INITIAL_R2T },
   { "no-immediate-data", 0, NULL, O_NO_IMMEDIATE },
+  { "chap", 1, NULL, O_CHAP }, { "chap-mutual", 1, NULL, O_CHAP_MUTUAL },
+  { "chap-discovery-only", 0, NULL, O_CHAP_DISCOVERY },
   { "max-burst", 1, NULL, O_MAX_BURST },
   { "first-burst", 1, NULL, O_FIRST_BURST }, { "mrdsl", 1, NULL, O_MRDSL },
   { "delay", 1, NULL, O_DELAY }, { "evil", 1, NULL, O_EVIL },
@@ -358,7 +377,7 @@ set_text (char *to, size_t room, const char *arg)
 }
 
 static void
-set_option (int o, const char *name, const char *arg)
+set_option (int o, const char *name, char *arg)
 {
   switch (o) {
   case O_LISTEN: add_portal (arg); break;
@@ -406,6 +425,11 @@ set_option (int o, const char *name, const char *arg)
   case O_MAX_BURST: opt_max_burst = number_of (name, arg, 0xffffff); break;
   case O_FIRST_BURST: opt_first_burst = number_of (name, arg, 0xffffff); break;
   case O_MRDSL: opt_mrdsl = number_of (name, arg, 0xffffff); break;
+  case O_CHAP: set_account (name, arg, &chap_user, &chap_secret); break;
+  case O_CHAP_MUTUAL:
+    set_account (name, arg, &chap_mutual_user, &chap_mutual_secret);
+    break;
+  case O_CHAP_DISCOVERY: chap_discovery_only = true; break;
   case O_DELAY: opt_delay_ms = (int) number_of (name, arg, 60000); break;
   case O_EVIL:
     if (!evil_enable (arg))

@@ -38,12 +38,16 @@ struct pending_write {
   uint32_t edtl, got, asked, r2tsn, ttt;
 };
 
+#define CHAP_CHALLENGE 32       /* bytes; and the longest that we answer */
+
 struct connection {
   struct connection *next;
   int fd, portal;
   struct bytes in, out, text;   /* text: rest of a continued answer */
   bool started, full_feature, discovery, closing, silent;
   bool shrunk, grown, other_wwid, other_block_size; /* evil, since login */
+  bool authenticated, chap_asked;
+  uint8_t chap_id, chap_challenge[CHAP_CHALLENGE];
   char initiator[256];
   uint8_t isid[6];
   uint16_t tsih;
@@ -69,6 +73,19 @@ extern void logout_session (struct connection *by); /* reinstatement */
 /* fake-iscsi-target-login.c */
 extern void handle_login (struct connection *c, uint8_t *pdu);
 extern void handle_text (struct connection *c, uint8_t *pdu);
+
+/* fake-iscsi-target-chap.c */
+extern const char *chap_user, *chap_secret;     /* NULL: not demanded */
+extern const char *chap_mutual_user, *chap_mutual_secret; /* NULL: cannot */
+extern bool chap_discovery_only;
+enum chap {
+  CHAP_NOT_NOW,                 /* nothing to do with this request */
+  CHAP_GOES_ON, CHAP_PASSED,    /* answer with what was put in out */
+  CHAP_REFUSED,
+};
+extern enum chap chap_step (struct connection *c, uint8_t *pdu,
+                            struct bytes *out);
+extern bool md5_works (void);
 
 /* fake-iscsi-target-io.c */
 extern void handle_pdu (struct connection *c, uint8_t *pdu);

@@ -37,7 +37,7 @@ mpiscsi_fails 1 'an IPv6 address must be in brackets' discover ::1
 mpiscsi_fails 1 'none.conf: cannot be read' discover -c "$tmpdir/none.conf"
 mpiscsi_fails 1 "did you mean 'login-timeout'" discover "${all[0]}" login-timout=1
 
-say "CHAP at discovery"
+say "CHAP at discovery, which tgtd does not ask for"
 start_tgt chap "${all[3]}"
 tgt_target chap 1
 tgt_account chap 1 alice secret-of-alice
