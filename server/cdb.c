@@ -25,10 +25,12 @@ enum {
   OP_WRITE16 = 0x8a,
   OP_PREFETCH16 = 0x90,
   OP_SYNCHRONIZE_CACHE16 = 0x91,
-  OP_WRITE_SAME16 = 0x93,
+  OP_WRITE_SAME16 = OPCODE_WRITE_SAME16,
   OP_SERVICE_ACTION_IN16 = 0x9e,
   OP_REPORT_LUNS = 0xa0,
+  OP_MAINTENANCE_IN = 0xa3,
 
+  SA_REPORT_OPCODES = 0x0c,
   SA_READ_CAPACITY16 = 0x10,
   SA_GET_LBA_STATUS = 0x12,
 };
@@ -199,6 +201,17 @@ cdb_write_same16 (uint8_t cdb[16], uint64_t lba, uint32_t blocks,
 {
   return cdb16 (cdb, OP_WRITE_SAME16, (unmap ? 0x08 : 0) | (ndob ? 0x01 : 0),
                 lba, blocks);
+}
+
+int
+cdb_report_opcode (uint8_t cdb[16], uint8_t opcode, uint32_t alloc)
+{
+  start (cdb, OP_MAINTENANCE_IN);
+  cdb[1] = SA_REPORT_OPCODES;
+  cdb[2] = 0x01;                /* one command, by its opcode alone */
+  cdb[3] = opcode;
+  put_be32 (&cdb[6], alloc);
+  return 12;
 }
 
 int

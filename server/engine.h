@@ -425,7 +425,7 @@ struct map {
   uint64_t transfer_limit;      /* bytes of one command */
   /* Tried, and refused as unknown; workers read and write without the lock:
    * a stale value costs one more try. */
-  _Atomic bool no_write_same, no_unmap, no_lba_status;
+  _Atomic bool no_write_same, no_ndob, no_unmap, no_lba_status;
 };
 
 /* path.c: lock held. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Parsers of what a logical unit tells about itself: INQUIRY and its VPD
  * pages (the identification page is in wwid.c), READ CAPACITY, MODE SENSE,
- * REPORT LUNS, GET LBA STATUS.
+ * REPORT LUNS, GET LBA STATUS, REPORT SUPPORTED OPERATION CODES.
  *
  * Each first finds the end of the believable data: the smaller of what
  * arrived and what the answer says of its own length.
@@ -340,4 +340,20 @@ parse_lba_status (const uint8_t *buf, size_t len,
     count++;
   }
   return count;
+}
+
+/* SUPPORT must be "as the standard has it".  The bit is a promise that data
+ * may be missing, which a target that does not mean it would take from
+ * anywhere: so the map must be one of this command, and be no mere "all
+ * ones", where bits 2 and 1 are obsolete since there is an NDOB
+ * (SBC-3 5.40). */
+bool
+parse_supported_write_same16 (struct lu_facts *lu, const uint8_t *buf,
+                              size_t len)
+{
+  if (len < 4 + 16 || (buf[1] & 0x07) != 0x03 || get_be16 (&buf[2]) != 16 ||
+      buf[4] != OPCODE_WRITE_SAME16)
+    return false;
+  lu->ndob = (buf[5] & 0x07) == 0x01;
+  return true;
 }

@@ -433,6 +433,7 @@ map_refresh_facts (struct map *m, const struct lu_facts *facts)
   m->facts.lbprz = facts->lbprz;
   m->facts.lbpu = facts->lbpu;
   m->facts.lbpws = facts->lbpws;
+  m->facts.ndob = facts->ndob;
   m->facts.max_unmap_lba = facts->max_unmap_lba;
   m->facts.max_unmap_descriptors = facts->max_unmap_descriptors;
   m->facts.unmap_granularity = facts->unmap_granularity;

@@ -202,6 +202,23 @@ vpdB2_answer (struct probe *pr, size_t len)
   return NEXT;
 }
 
+/* SPC-3 has it first.  Optional: a refusal says "no". */
+static int
+write_same_cdb (struct probe *pr, uint8_t cdb[16], uint32_t *alloc)
+{
+  if (pr->facts.device_type != 0 || pr->facts.version < 5)
+    return 0;
+  *alloc = 64;
+  return cdb_report_opcode (cdb, OPCODE_WRITE_SAME16, *alloc);
+}
+
+static enum outcome
+write_same_answer (struct probe *pr, size_t len)
+{
+  parse_supported_write_same16 (&pr->facts, pr->answer, len);
+  return NEXT;
+}
+
 static int
 mode6_cdb (struct probe *pr, uint8_t cdb[16], uint32_t *alloc)
 {
@@ -255,6 +272,8 @@ static const struct step steps[] = {
   { "INQUIRY page B0h", vpdB0_cdb, vpdB0_answer, ignore_error },
   { "INQUIRY page B1h", vpdB1_cdb, vpdB1_answer, ignore_error },
   { "INQUIRY page B2h", vpdB2_cdb, vpdB2_answer, ignore_error },
+  { "REPORT SUPPORTED OPERATION CODES", write_same_cdb, write_same_answer,
+    ignore_error },
   { "MODE SENSE(6)", mode6_cdb, mode6_answer, ignore_error },
   { "MODE SENSE(6) page 8", mode6_caching_cdb, mode6_answer, ignore_error },
   { "MODE SENSE(10) page 8", mode10_cdb, mode10_answer, ignore_error },

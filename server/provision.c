@@ -81,10 +81,10 @@ misaligned (const struct map *map, uint32_t count, uint64_t offset)
 }
 
 /* The next at most MAX_PIECES commands of WRITE SAME(16) of one block of
- * zeroes; *lba and *left go on behind them. */
+ * zeroes, or with NDOB of none; *lba and *left go on behind them. */
 static int
 write_same_some (struct map *map, const struct lu_facts *lu, uint64_t *lba,
-                 uint64_t *left, uint64_t limit, bool unmap)
+                 uint64_t *left, uint64_t limit, bool unmap, bool ndob)
 {
   /* Larger blocks are not served, see write_same. */
   static uint8_t zeroes[65536];
@@ -103,8 +103,9 @@ write_same_some (struct map *map, const struct lu_facts *lu, uint64_t *lba,
     cmd->optional = true;
     cmd->may_be_short = true;   /* tgt says so of parameters, too */
     command_prepare (cmd, cdb_write_same16 (cmd->cdb, *lba, cmd->blocks,
-                                            unmap, false),
-                     SCSI_XFER_WRITE, zeroes, lu->block_size);
+                                            unmap, ndob),
+                     ndob ? SCSI_XFER_NONE : SCSI_XFER_WRITE,
+                     ndob ? NULL : zeroes, ndob ? 0 : lu->block_size);
     *lba += cmd->blocks;
     *left -= cmd->blocks;
   }
@@ -124,8 +125,18 @@ write_same (struct map *map, const struct lu_facts *lu, uint64_t lba,
   }
   if (lu->max_write_same > 0 && lu->max_write_same < limit)
     limit = lu->max_write_same;
-  while (left > 0)
-    if (write_same_some (map, lu, &lba, &left, limit, unmap) == -1) {
+  while (left > 0) {
+    const bool ndob = lu->ndob && !map->no_ndob;
+    const uint64_t lba_was = lba, left_was = left;
+
+    if (write_same_some (map, lu, &lba, &left, limit, unmap, ndob) == -1) {
+      if (ndob && (errno == ENOTSUP || errno == EINVAL)) {
+        /* It does not do what it said it does; with data, then. */
+        map->no_ndob = true;
+        lba = lba_was;
+        left = left_was;
+        continue;
+      }
       if (errno == ENOTSUP) {
         if (!unmap)
           map->no_write_same = true;
@@ -134,6 +145,7 @@ write_same (struct map *map, const struct lu_facts *lu, uint64_t lba,
         errno = ENOTSUP;
       return -1;
     }
+  }
   return 0;
 }
 

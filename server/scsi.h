@@ -116,6 +116,9 @@ struct lu_facts {
   bool lbpu, lbpws, lbpws10;    /* UNMAP, WRITE SAME(16)/(10) with UNMAP */
   uint8_t provisioning_type;    /* 1 resource, 2 thin */
   uint8_t threshold_exponent;
+
+  /* REPORT SUPPORTED OPERATION CODES, of WRITE SAME(16). */
+  bool ndob;                    /* zeroes without a data-out buffer */
 };
 
 /* inquiry.c: return false, and change nothing that matters, when the answer
@@ -128,6 +131,9 @@ extern bool parse_vpd_characteristics (struct lu_facts *lu, const uint8_t *buf, 
 extern bool parse_vpd_provisioning (struct lu_facts *lu, const uint8_t *buf, size_t len);
 /* Page 00h: is PAGE in the list of supported pages? */
 extern bool vpd_supported (const uint8_t *buf, size_t len, uint8_t page);
+/* SPC-4 6.34, one command format, of WRITE SAME(16): sets ndob. */
+extern bool parse_supported_write_same16 (struct lu_facts *lu,
+                                          const uint8_t *buf, size_t len);
 extern bool parse_read_capacity16 (struct lu_facts *lu, const uint8_t *buf, size_t len);
 /* false also when the device is too large for it (last LBA FFFFFFFFh). */
 extern bool parse_read_capacity10 (struct lu_facts *lu, const uint8_t *buf, size_t len);
@@ -211,6 +217,10 @@ extern int cdb_unmap (uint8_t cdb[16], uint16_t param_len);
 struct lba_range { uint64_t lba; uint32_t blocks; };
 extern size_t unmap_parameters (uint8_t *buf, const struct lba_range *ranges, int n);
 extern int cdb_write_same16 (uint8_t cdb[16], uint64_t lba, uint32_t blocks, bool unmap, bool ndob);
+/* REPORT SUPPORTED OPERATION CODES (SPC-4 6.34) of one opcode that has no
+ * service actions; and WRITE SAME(16)'s. */
+#define OPCODE_WRITE_SAME16 0x93
+extern int cdb_report_opcode (uint8_t cdb[16], uint8_t opcode, uint32_t alloc);
 extern int cdb_get_lba_status (uint8_t cdb[16], uint64_t lba, uint32_t alloc);
 /* PERSISTENT RESERVE OUT, REGISTER AND IGNORE EXISTING KEY (SPC-4 6.16), and
  * its parameter list of 24 bytes. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* fake-iscsi-target: the device server (SPC-4, SBC-3).  Takes a command with all of
  * its data, returns status, sense and data; knows nothing of iSCSI. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -347,6 +348,25 @@ lba_status (const struct connection *c, const struct lun *lun,
   answer (r, p, evil (EVIL_LBA_STATUS_SHORT) ? 17 : n, allocation);
 }
 
+/* SPC-4 6.34: one command, and only WRITE SAME(16). */
+static void
+report_opcode (const uint8_t *cdb, struct result *r)
+{
+  uint8_t p[20] = { 0, 0x03, 0, 16, 0x93, 0xf8 };
+
+  if (!facts.ndob) {
+    check (r, 0x5, 0x20, 0x00);
+    return;
+  }
+  if ((cdb[2] & 7) != 1 || cdb[3] != 0x93) {
+    check (r, INVALID_FIELD);
+    return;
+  }
+  p[5] |= 0x01;
+  memset (p + 6, 0xff, 12);
+  answer (r, p, sizeof p, get32 (cdb + 6));
+}
+
 /* --- the medium -------------------------------------------------------- */
 
 static bool
@@ -405,8 +425,17 @@ write_same (const struct connection *c, const struct lun *lun,
   uint64_t lba;
 
   cdb_range (cdb, &lba, &blocks);
+  if (facts.ndob) {
+    printf ("write same: ndob %d, unmap %d, LBA %llu, %u blocks, %zu bytes of "
+            "data\n", ndob, unmap, (unsigned long long) lba, blocks, n_out);
+    fflush (stdout);
+  }
   if (!range_ok (c, lba, blocks)) {
     check (r, LBA_OUT_OF_RANGE);
+    return;
+  }
+  if (ndob && (!facts.ndob || evil (EVIL_NDOB_LYING))) {
+    check (r, INVALID_FIELD);
     return;
   }
   if (blocks == 0 || blocks > 0x400000 || (unmap && !facts.thin) ||
@@ -531,6 +560,12 @@ scsi_execute (struct connection *c, const uint8_t *lun_field,
     break;
   case 0x41: case 0x93:
     write_same (c, lun, cdb, out, n_out, r);
+    break;
+  case 0xa3:
+    if ((cdb[1] & 0x1f) == 0x0c)
+      report_opcode (cdb, r);
+    else
+      check (r, 0x5, 0x20, 0x00);
     break;
   case 0x42:
     unmap (c, lun, out, n_out, r);

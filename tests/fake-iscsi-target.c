@@ -218,6 +218,7 @@ static const char help[] =
   "  --block-size N           logical block (512)\n"
   "  --physical-block-size N  --lowest-aligned LBA\n"
   "  --thin                   provisioning: UNMAP, WRITE SAME, GET LBA STATUS\n"
+  "  --ndob                   WRITE SAME without data, and it says so; prints each one\n"
   "  --lbprz                  unmapped blocks read as zeroes, and it says so\n"
   "  --max-unmap BLOCKS       most in one UNMAP descriptor\n"
   "  --max-transfer BLOCKS    --optimal-transfer BLOCKS   (VPD B0h; the first is enforced)\n"
@@ -334,7 +335,7 @@ set_account (const char *option, char *arg, const char **user,
 
 enum {
   O_LISTEN = 256, O_TARGET, O_LUN, O_FILE, O_SIZE, O_BLOCK, O_PHYSICAL,
-  O_ALIGNED, O_THIN, O_LBPRZ, O_MAX_UNMAP, O_MAX_TRANSFER, O_OPT_TRANSFER,
+  O_ALIGNED, O_THIN, O_NDOB, O_LBPRZ, O_MAX_UNMAP, O_MAX_TRANSFER, O_OPT_TRANSFER,
   O_WP, O_NO_WCE, O_NO_CACHING, O_NO_DPOFUA, O_TYPE, O_QUALIFIER, O_REMOVABLE,
   O_NO_MEDIUM, O_RESERVED, O_PROTECTION, O_ROTATION, O_WWID, O_SERIAL,
   O_VENDOR, O_PRODUCT, O_NO_RC16, O_NO_VPD, O_INITIAL_R2T, O_NO_IMMEDIATE,
@@ -348,6 +349,7 @@ static const struct option options[] = {
   { "size", 1, NULL, O_SIZE }, { "block-size", 1, NULL, O_BLOCK },
   { "physical-block-size", 1, NULL, O_PHYSICAL },
   { "lowest-aligned", 1, NULL, O_ALIGNED }, { "thin", 0, NULL, O_THIN },
+  { "ndob", 0, NULL, O_NDOB },
   { "lbprz", 0, NULL, O_LBPRZ }, { "max-unmap", 1, NULL, O_MAX_UNMAP },
   { "max-transfer", 1, NULL, O_MAX_TRANSFER },
   { "optimal-transfer", 1, NULL, O_OPT_TRANSFER },
@@ -395,6 +397,7 @@ set_option (int o, const char *name, char *arg)
     break;
   case O_ALIGNED: facts.lowest_aligned = number_of (name, arg, 0x3fff); break;
   case O_THIN: facts.thin = true; break;
+  case O_NDOB: facts.ndob = true; break;
   case O_LBPRZ: facts.lbprz = true; break;
   case O_MAX_UNMAP: facts.max_unmap = number_of (name, arg, UINT32_MAX); break;
   case O_MAX_TRANSFER:

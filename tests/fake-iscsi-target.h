@@ -11,7 +11,7 @@ struct facts {
   uint32_t block_size, physical_block_size;
   unsigned lowest_aligned;
   bool thin, lbprz, write_protect, wce, dpofua, caching_page, removable,
-    no_medium, reserved, no_rc16, no_vpd;
+    no_medium, reserved, no_rc16, no_vpd, ndob;
   uint8_t device_type, protection; /* protection: type 1..3, 0 none */
   uint8_t qualifier;
   unsigned rotation;            /* VPD B1h: 1 SSD, else rpm, 0 unknown */
@@ -158,6 +158,7 @@ extern bool disk_mapped (struct disk *d, uint64_t lba, uint64_t max, uint64_t *r
   X (LBA_STATUS_LYING, "lba-status-lying", 0, "descriptor length beyond the data") \
   X (LBA_STATUS_ZERO, "lba-status-zero", 0, "descriptors of 0 blocks") \
   X (LBA_STATUS_BACKWARDS, "lba-status-backwards", 0, "descriptors of other blocks") \
+  X (NDOB_LYING, "ndob-lying", 0, "WRITE SAME without data is refused whatever --ndob says") \
   X (SENSE_EMPTY, "sense-0", 0, "CHECK CONDITION without sense data, for I/O") \
   X (SENSE_ONE, "sense-1", 0, "one byte of sense data") \
   X (SENSE_LYING, "sense-lying", 0, "SenseLength 65535 with 18 bytes") \

@@ -500,6 +500,58 @@ test_lba_status (void **state)
   assert_int_equal (lba_status (two, sizeof two, s, 2), -1);
 }
 
+/* What is learnt of it: -1 not believed, else NDOB. */
+static int
+opcode (const void *buf, size_t len)
+{
+  uint8_t *p = exact (buf, len);
+  struct lu_facts lu;
+  bool r;
+
+  lu_facts_init (&lu);
+  r = parse_supported_write_same16 (&lu, p, len);
+  free (p);
+  assert_true (r || !lu.ndob);
+  return r ? lu.ndob : -1;
+}
+
+static void
+test_opcode (void **state)
+{
+  /* As tgt 1.0.85 sends it. */
+  static const uint8_t tgt[20] =
+    { 0, 3, 0, 16, 0x93, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+      0xff, 0xff, 0xff, 0xff, 0, 7 };
+  uint8_t p[32];
+
+  (void) state;
+  assert_int_equal (opcode (tgt, sizeof tgt), 0);
+  memcpy (p, tgt, sizeof tgt);
+  p[5] = 0xf9;
+  assert_int_equal (opcode (p, sizeof tgt), 1);
+  for (size_t n = 0; n < sizeof tgt; n++)
+    assert_int_equal (opcode (p, n), -1);
+  /* With command timeouts behind it. */
+  p[1] = 0x83;
+  memset (p + 20, 0, 12);
+  assert_int_equal (opcode (p, sizeof p), 1);
+  /* Not supported; in a vendor's way; all ones; another command. */
+  p[1] = 1;
+  assert_int_equal (opcode (p, sizeof tgt), -1);
+  p[1] = 5;
+  assert_int_equal (opcode (p, sizeof tgt), -1);
+  p[1] = 3;
+  p[5] = 0xff;
+  assert_int_equal (opcode (p, sizeof tgt), 0);
+  p[5] = 0x01;
+  assert_int_equal (opcode (p, sizeof tgt), 1);
+  p[4] = 0x41;
+  assert_int_equal (opcode (p, sizeof tgt), -1);
+  p[4] = 0x93;
+  p[3] = 10;
+  assert_int_equal (opcode (p, sizeof tgt), -1);
+}
+
 static struct sense
 sense (const void *buf, size_t len)
 {
@@ -675,6 +727,8 @@ test_cdb (void **state)
        0x93, 0x08, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0);
   CDB (cdb_write_same16 (cdb, 2, 3, false, true),
        0x93, 0x01, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0);
+  CDB (cdb_report_opcode (cdb, 0x93, 0x1234),
+       0xa3, 0x0c, 1, 0x93, 0, 0, 0, 0, 0x12, 0x34, 0, 0);
   CDB (cdb_get_lba_status (cdb, 2, 0x1000),
        0x9e, 0x12, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0x10, 0, 0, 0);
   CDB (cdb_prefetch16 (cdb, 2, 3),
@@ -700,6 +754,7 @@ main (void)
     cmocka_unit_test (test_mode_sense),
     cmocka_unit_test (test_report_luns),
     cmocka_unit_test (test_lba_status),
+    cmocka_unit_test (test_opcode),
     cmocka_unit_test (test_sense),
     cmocka_unit_test (test_text),
     cmocka_unit_test (test_cdb),

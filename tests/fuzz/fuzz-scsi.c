@@ -173,6 +173,12 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
         parsers[i] (&lu, p, n);
       parse_vpd_identification (&lu, p, n);
       break;
+    case 7:
+      if (parse_supported_write_same16 (&lu, p, n))
+        MUST (n >= 20);
+      else
+        MUST (!lu.ndob);
+      break;
     default:
       return -1;                /* not worth keeping */
     }
