@@ -355,6 +355,7 @@ struct path {
   unsigned group_index;         /* map_regroup's scratch */
   int prio;
   bool announced;               /* the disk's facts were logged once */
+  double odd_size_since;        /* reads another capacity than the map; 0 no */
   struct command check;         /* the checker's command */
   bool checking;
   void *check_buf;              /* directio; NULL until first used */
@@ -375,6 +376,15 @@ struct path_group {
   struct selector selector;
   int prio;
   unsigned index;               /* from 1, as multipath counts */
+};
+
+/* In its whole life. */
+struct fence_stats {
+  uint64_t in_doubt;            /* writes that got no answer */
+  uint64_t parked;              /* writes that had to wait for a fence */
+  /* Lost sessions that were ended by a new login; resets sent; lost sessions
+   * given up after fence_timeout. */
+  uint64_t reinstated, resets, expired;
 };
 
 struct map {
@@ -412,9 +422,7 @@ struct map {
   bool fence_plain;
   double frozen_since, fence_retry_at;
   double grace_until;           /* paths that we took down ourselves come back */
-  struct {
-    uint64_t in_doubt, parked, reinstated, resets, expired;
-  } fence_stats;
+  struct fence_stats fence_stats;
   /* No path: when queueing ends.  0: not in that state; < 0: never. */
   double no_path_until;
   bool bad_prio;                /* said that prio_args are wrong */
@@ -548,6 +556,8 @@ struct engine {
   char *complaint;              /* first one; NULL none */
   bool complaint_fatal;         /* not only a warning when other paths work */
   char other_wwids[300];        /* seen, but not what wwid= asks for */
+  unsigned blacklisted;         /* LUNs found through a session, and left out */
+  char blacklisted_first[600];
   /* NULL: sessions are made for what discovery finds.  Else it is only told,
    * in the service thread with the lock held. */
   void (*found) (void *opaque, const struct session *s,

@@ -476,9 +476,10 @@ map_capacity_seen (struct map *m, const struct path *seen)
   }
   if (blocks == m->facts.blocks)
     return;
-  log_warning ("%s: capacity changed from %" PRIu64 " to %" PRIu64
-               " blocks; new connections see it", m->name, m->facts.blocks,
-               blocks);
+  log_line (blocks > m->facts.blocks ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING,
+            "%s: capacity changed from %" PRIu64 " to %" PRIu64
+            " blocks; new connections see it", m->name, m->facts.blocks,
+            blocks);
   m->facts.blocks = blocks;
   list_for_each (l, next, &m->paths) {
     struct path *p = list_entry (l, struct path, map_node);

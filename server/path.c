@@ -97,9 +97,12 @@ path_event (struct path *p, enum path_event ev, const char *why)
     break;
   case PATH_ACT_FAIL:
   case PATH_ACT_COMPLAIN:
-    if (t.action == PATH_ACT_COMPLAIN)
+    if (t.action == PATH_ACT_COMPLAIN && p->odd_size_since == 0)
       log_error ("%s: %s: path is not used any more: %s", m->name,
                  p->session->name, why);
+    else if (t.action == PATH_ACT_COMPLAIN)
+      log_info ("%s: %s: path is not used until its size is clear: %s",
+                m->name, p->session->name, why);
     if (path_is_usable (from)) {
       flap_failed (&p->flap, &m->settings, engine_now ());
       p->average_latency = 0;
@@ -266,6 +269,29 @@ path_is_back (struct path *p)
   path_event (p, PATH_EV_UP, NULL);
 }
 
+/* Its size is not that of the map, and not that of all the others.  While a
+ * LUN is resized this is so for a moment, until all paths were asked again;
+ * after RESIZE_TIME seconds these are two disks, or one with a fault. */
+#define RESIZE_TIME 3.0
+
+static void
+odd_size (struct path *p)
+{
+  const double now = engine_now ();
+  char why[100];
+
+  snprintf (why, sizeof why, "%" PRIu64 " blocks here, %" PRIu64
+            " on the other paths", p->facts.blocks, p->map->facts.blocks);
+  if (p->odd_size_since == 0)
+    p->odd_size_since = now;
+  else if (p->odd_size_since > 0 && now - p->odd_size_since > RESIZE_TIME) {
+    log_error ("%s: %s: path is not used any more: %s", p->map->name,
+               p->session->name, why);
+    p->odd_size_since = -1;     /* said */
+  }
+  path_event (p, PATH_EV_WRONG, why);
+}
+
 void
 path_identified (struct session *s, unsigned lun,
                  const struct lu_facts *facts)
@@ -296,6 +322,9 @@ path_identified (struct session *s, unsigned lun,
     if (conf_blacklisted (st, facts, s->target, &s->portal, why,
                           sizeof why)) {
       log_info ("%s: LUN %u: %s", s->name, lun, why);
+      if (e->blacklisted++ == 0)
+        snprintf (e->blacklisted_first, sizeof e->blacklisted_first,
+                  "%.200s: LUN %u is %s", s->name, lun, why);
       return;
     }
     if (st->wwid && strcmp (st->wwid, facts->wwid) != 0) {
@@ -311,15 +340,18 @@ path_identified (struct session *s, unsigned lun,
   if (strcmp (p->map->wwid, facts->wwid) != 0) {
     snprintf (why, sizeof why, "another disk answers here now: WWID %.100s",
               facts->wwid[0] ? facts->wwid : "(none)");
+    p->odd_size_since = 0;
     path_event (p, PATH_EV_WRONG, why);
     return;
   }
   p->facts = *facts;
   if (lu_unusable (facts, why, sizeof why) != NULL) {
+    p->odd_size_since = 0;
     path_event (p, PATH_EV_WRONG, why);
     return;
   }
   if (facts->block_size != p->map->facts.block_size) {
+    p->odd_size_since = 0;
     snprintf (why, sizeof why, "the block size is %u bytes now, was %u",
               facts->block_size, p->map->facts.block_size);
     path_event (p, PATH_EV_WRONG, why);
@@ -328,12 +360,11 @@ path_identified (struct session *s, unsigned lun,
   if (facts->blocks != p->map->facts.blocks) {
     map_capacity_seen (p->map, p);
     if (facts->blocks != p->map->facts.blocks) {
-      snprintf (why, sizeof why, "%" PRIu64 " blocks here, %" PRIu64
-                " on the other paths", facts->blocks, p->map->facts.blocks);
-      path_event (p, PATH_EV_WRONG, why);
+      odd_size (p);
       return;
     }
   }
+  p->odd_size_since = 0;
   map_refresh_facts (p->map, facts);
   path_is_back (p);
 }
@@ -419,6 +450,7 @@ compare_identity (struct path *p, const struct command *cmd,
     return;
   snprintf (why, sizeof why, "another disk answers here now: WWID %.100s",
             facts.wwid);
+  p->odd_size_since = 0;
   path_event (p, PATH_EV_WRONG, why);
 }
 

@@ -34,6 +34,16 @@ copy_path (struct snapshot_path *to, const struct path *p)
   to->counters.p99 = latency_quantile (&p->latency, 0.99);
 }
 
+static unsigned
+list_length (const struct list *head)
+{
+  unsigned n = 0;
+
+  for (const struct list *l = head->next; l != head; l = l->next)
+    n++;
+  return n;
+}
+
 /* By session and LUN: the order of login changes from start to start. */
 static int
 compare_paths (const void *a, const void *b)
@@ -67,6 +77,13 @@ copy_map (struct snapshot_map *to, const struct map *m)
   to->queue_timeouts = m->queue_timeouts;
   to->group_switches = m->group_switches;
   to->loads = m->loads;
+  to->fence.in_doubt = m->fence_stats.in_doubt;
+  to->fence.parked = m->fence_stats.parked;
+  to->fence.reinstated = m->fence_stats.reinstated;
+  to->fence.resets = m->fence_stats.resets;
+  to->fence.expired = m->fence_stats.expired;
+  to->fence.pending = list_length (&m->fences);
+  to->fence.waiting = list_length (&m->parked);
   to->nr_active = m->nr_active;
   to->name = strdup (m->name);
   /* One more than there are: calloc (0) may give NULL. */
@@ -108,16 +125,6 @@ copy_session (struct snapshot_session *to, const struct session *s)
     memcpy (to->why, s->why, sizeof to->why);
   to->logins = s->stats.logins;
   to->losses = s->stats.losses;
-}
-
-static unsigned
-list_length (const struct list *head)
-{
-  unsigned n = 0;
-
-  for (const struct list *l = head->next; l != head; l = l->next)
-    n++;
-  return n;
 }
 
 struct snapshot *

@@ -57,6 +57,12 @@ struct snapshot_map {
   double queueing_left;         /* seconds; < 0: for ever */
   double queue_seconds;         /* so far, in its whole life */
   uint64_t queue_timeouts, group_switches, loads;
+  /* Fencing (fence.h): counters of its whole life; and lost sessions that are
+   * not fenced yet, writes that wait for that, now. */
+  struct {
+    uint64_t in_doubt, parked, reinstated, resets, expired;
+    unsigned pending, waiting;
+  } fence;
   unsigned nr_active;
   unsigned nr_groups, nr_paths;
   struct snapshot_group *groups;

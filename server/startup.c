@@ -236,6 +236,10 @@ engine_verdict (struct engine *e, char *err, size_t size)
   else if (e->settings->wwid && e->other_wwids[0])
     snprintf (err, size, "no LUN has the WWID %s; check wwid=: found were%s",
               e->settings->wwid, e->other_wwids);
+  else if (e->blacklisted > 0)
+    snprintf (err, size, "no LUN to serve is left by the blacklist: %s%s; "
+              "see blacklist and blacklist_exceptions there",
+              e->blacklisted_first, e->blacklisted > 1 ? ", and so on" : "");
   else
     snprintf (err, size, "no LUN to serve was found on any target: map one "
               "to %s at the target, or check lun= and wwid=",

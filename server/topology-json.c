@@ -86,6 +86,19 @@ group_json (const struct snapshot_map *m, const struct snapshot_group *g)
 }
 
 static json_t *
+fence_json (const struct snapshot_map *m)
+{
+  return json_pack ("{s:I,s:I,s:I,s:I,s:I,s:i,s:i}",
+                    "in_doubt", (json_int_t) m->fence.in_doubt,
+                    "parked", (json_int_t) m->fence.parked,
+                    "reinstated", (json_int_t) m->fence.reinstated,
+                    "resets", (json_int_t) m->fence.resets,
+                    "expired", (json_int_t) m->fence.expired,
+                    "pending", (int) m->fence.pending,
+                    "waiting", (int) m->fence.waiting);
+}
+
+static json_t *
 map_json (const struct snapshot *s, const struct snapshot_map *m)
 {
   char sysfs[24], failback[24], queueing[24];
@@ -103,7 +116,7 @@ map_json (const struct snapshot *s, const struct snapshot_map *m)
   topology_failback (m, failback, sizeof failback);
   topology_queueing (m, queueing, sizeof queueing);
   return json_pack ("{s:s,s:s,s:s,s:s,s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:I,s:s,s:s,"
-                    "s:s,s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:b,s:i,s:o}",
+                    "s:s,s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:b,s:i,s:o,s:o}",
                     "name", m->name, "uuid", m->facts.wwid, "sysfs", sysfs,
                     "failback", failback, "queueing", queueing,
                     "paths", (int) m->nr_paths,
@@ -124,6 +137,7 @@ map_json (const struct snapshot *s, const struct snapshot_map *m)
                     "active", (int) m->nr_active,
                     "thin", (int) m->facts.lbpme,
                     "pid", s->pid,
+                    "fence", fence_json (m),
                     "path_groups", groups);
 }
 

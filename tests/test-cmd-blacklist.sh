@@ -46,3 +46,10 @@ expect "all, with an exception" "blacklist {
 blacklist_exceptions {
 	wwid $(tgt_wwid 1 4)
 }" 4
+
+say "all: the error names the line of the blacklist"
+conf 'blacklist {' '	wwid .*' '}' >"$tmpdir/b.conf"
+line=$(grep -n 'wwid' "$tmpdir/b.conf" | cut -d: -f1)
+assert_start_fails "no LUN to serve is left by the blacklist: .*: LUN [1-4] is blacklisted, wwid: $tmpdir/b.conf:$line" \
+                   config="$tmpdir/b.conf"
+mpiscsi_fails 1 "no LUN to serve is left by the blacklist: .*:$line" scan -c "$tmpdir/b.conf"

@@ -4,18 +4,12 @@
 # access, registrants only"; with a key our paths are registrants.
 # shellcheck source=functions.sh
 . "${srcdir:-$(dirname "$0")}/functions.sh"
+# shellcheck source=functions-reserve.sh
+. "${srcdir:-$(dirname "$0")}/functions-reserve.sh"
 requires nbdsh -c "import nbd"
-requires python3 -c 'import ctypes; ctypes.CDLL("libiscsi.so.7")'
 
 simple_target 2 32M
-coproc OTHER { exec python3 "$testsdir/reserve.py" "${portal[0]}" "$iqn" 1 2>"$tmpdir/other.log"; }
-cleanup_fn end_process "$OTHER_PID"
-reserve () {
-  local answer=''
-  echo "$@" >&"${OTHER[1]}"
-  read -r -t 10 answer <&"${OTHER[0]}" || :
-  [ "$answer" = "done" ] || fail "reserve.py: $*: $(<"$tmpdir/other.log")"
-}
+start_other_host
 reserve reserve 6
 portals=$(IFS=,; echo "${portal[*]}")
 

@@ -5,10 +5,11 @@
 # request, and all is well again when it is released.
 # shellcheck source=functions.sh
 . "${srcdir:-$(dirname "$0")}/functions.sh"
+# shellcheck source=functions-reserve.sh
+. "${srcdir:-$(dirname "$0")}/functions-reserve.sh"
 # shellcheck source=functions-fake.sh
 . "${srcdir:-$(dirname "$0")}/functions-fake.sh"
 requires nbdsh -c "import nbd"
-requires python3 -c 'import ctypes; ctypes.CDLL("libiscsi.so.7")'
 
 # refused N VERB...: N requests of each get EPERM, in no time.
 refused () {
@@ -31,14 +32,7 @@ PY
 }
 
 simple_target 2 32M
-coproc OTHER { exec python3 "$testsdir/reserve.py" "${portal[0]}" "$iqn" 1 2>"$tmpdir/other.log"; }
-cleanup_fn end_process "$OTHER_PID"
-reserve () {
-  local answer=''
-  echo "$@" >&"${OTHER[1]}"
-  read -r -t 10 answer <&"${OTHER[0]}" || :
-  [ "$answer" = "done" ] || fail "reserve.py: $*: $(<"$tmpdir/other.log")"
-}
+start_other_host
 start_mpiscsi portals="$(join_portals "${portal[@]}")" polling-interval=1 no-path-retry=queue
 wait_connected 10 "${portal[@]}"
 for p in "${portal[@]}"; do wait_for_log "$(quote_re "$p"): reinstated" 10; done

@@ -60,4 +60,4 @@ assert_equal "mpiscsi -ll" \
 assert_match "log" "WWID $howto"$'\n' "$(<"$mpiscsi_log")"
 stop_mpiscsi
 printf 'blacklist {\n\twwid %s\n}\n' $howto >>"$tmpdir/mpiscsi.conf"
-assert_start_fails 'no LUN to serve was found' config="$tmpdir/mpiscsi.conf"
+assert_start_fails 'no LUN to serve is left by the blacklist: .*mpiscsi.conf:[0-9]' config="$tmpdir/mpiscsi.conf"

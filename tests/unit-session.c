@@ -1147,7 +1147,31 @@ disk_grows (void **unused)
   wait_for (active () == 2);
   map_get_facts (map, &facts);
   assert_int_equal (facts.blocks, BLOCKS * 2);
+  assert_int_equal (log_count ("not used any more"), 0);
   do_job (OP_WRITE, BLOCKS * 2 - 1, 1, 0);
+}
+
+/* It might be on its way to be resized, for a while. */
+static void
+one_path_of_another_size (void **unused)
+{
+  struct fake_disk *other;
+
+  (void) unused;
+  other = fake_disk_new (1, BLOCKS * 2, BS);
+  serve (2);
+  fake_map_lun (portal[0], 1, other);
+  fake_kill (portal[0]);
+  wait_log ("127.0.0.1:4001: path is not used until its size is clear: 2048 "
+            "blocks here, 1024 on the other paths");
+  assert_int_equal (path_of (0), PATH_WRONG);
+  assert_int_equal (log_count ("not used any more"), 0);
+  wait_log ("127.0.0.1:4001: path is not used any more: 2048 blocks here, "
+            "1024 on the other paths");
+  assert_int_equal (active (), 1);
+  fake_map_lun (portal[0], 1, disk);
+  wait_for (active () == 2);
+  assert_int_equal (log_count ("not used any more"), 1);
 }
 
 /* ---- the end ---------------------------------------------------------------------------------------------- */
@@ -1461,6 +1485,7 @@ main (void)
     TEST (another_disk_after_login),
     TEST (another_disk_by_attention),
     TEST (disk_grows),
+    TEST (one_path_of_another_size),
     TEST (shutdown_in_flight),
     TEST (shutdown_with_queue),
     TEST (shutdown_with_delayed),

@@ -379,6 +379,10 @@ json_has_multipathds_keys (void **unused)
     "rev", "switch_grp", "map_loads", "total_q_time", "q_timeouts",
     "path_groups", NULL,
   };
+  static const char *const fence_keys[] = {
+    "in_doubt", "parked", "reinstated", "resets", "expired", "pending",
+    "waiting", NULL,
+  };
   static const char *const group_keys[] = {
     "selector", "pri", "dm_st", "marginal_st", "group", "paths", NULL,
   };
@@ -388,11 +392,13 @@ json_has_multipathds_keys (void **unused)
     "lun_hex", "marginal_st", NULL,
   };
   struct fixture *f = howto ();
-  json_t *json, *map, *group, *path;
+  json_t *json, *map, *fence, *group, *path;
 
   (void) unused;
   f->paths[0][1].lun = 300;     /* flat addressing: 4000h | 300 */
   f->paths[0][1].faults = 2;
+  f->maps[0].fence.parked = UINT64_C (5000000000);
+  f->maps[0].fence.waiting = 3;
   json = topology_json (&f->s);
   assert_non_null (json);
   assert_int_equal (json_integer_value (json_object_get (json,
@@ -408,6 +414,12 @@ json_has_multipathds_keys (void **unused)
                     268435456);
   assert_int_equal (json_integer_value (json_object_get (map, "path_faults")),
                     2);
+  fence = json_object_get (map, "fence");
+  has_keys (fence, fence_keys);
+  assert_true (json_integer_value (json_object_get (fence, "parked")) ==
+               5000000000);
+  assert_int_equal (json_integer_value (json_object_get (fence, "waiting")), 3);
+  assert_int_equal (json_integer_value (json_object_get (fence, "pending")), 0);
   group = json_array_get (json_object_get (map, "path_groups"), 0);
   has_keys (group, group_keys);
   assert_int_equal (json_array_size (json_object_get (group, "paths")), 2);
