@@ -4,6 +4,7 @@
  * the journal, and takes the level as a prefix (sd-daemon(3)). */
 #include <config.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,21 +51,46 @@ log_sink_started (bool good)
   nr_kept = 0;
 }
 
+/* In one write where possible, and not through stdio: a reader that does not
+ * read must not keep others from stderr's lock. */
+static void
+write_line (const char *prefix, const char *middle, const char *line)
+{
+  char text[1200];
+  int n = snprintf (text, sizeof text, "%s%s%s\n", prefix, middle, line);
+  const char *p = text;
+
+  if (n < 0 || (size_t) n >= sizeof text)
+    n = sizeof text - 1;
+  while (n > 0) {
+    const ssize_t r = write (STDERR_FILENO, p, (size_t) n);
+
+    if (r == -1 && errno == EINTR)
+      continue;
+    if (r == -1)
+      return;
+    p += r;
+    n -= r;
+  }
+}
+
 static void
 sink_stderr (enum log_level level, const char *line)
 {
   if (level == LOG_LEVEL_DEBUG)
     nbdkit_debug ("%s", line);
   else
-    fprintf (stderr, "mpiscsi: %s%s\n",
-             level == LOG_LEVEL_ERROR ? "error: " :
-             level == LOG_LEVEL_WARNING ? "warning: " : "", line);
+    write_line ("mpiscsi: ", level == LOG_LEVEL_ERROR ? "error: " :
+                level == LOG_LEVEL_WARNING ? "warning: " : "", line);
 }
 
 static void
 sink_journal (enum log_level level, const char *line)
 {
-  fprintf (stderr, "<%d>mpiscsi: %s\n", priorities[level], line);
+  char prefix[8];
+
+  snprintf (prefix, sizeof prefix, "<%d>", priorities[level]);
+  write_line (prefix, "mpiscsi: ", line);
 }
 
 static void

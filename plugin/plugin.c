@@ -31,6 +31,9 @@ static struct parameter {
   char *key, *value;
 } *parameters, **last_parameter = &parameters;
 
+/* Seconds that who reads the log has for the last lines. */
+#define LOG_AT_END 1.0
+
 /* Tells the engine that nbdkit is about to end: nbdkit has no callback for
  * it, but nbdkit_nanosleep returns at once then.  Without this, I/O that is
  * queued for want of a path would hold up the end. */
@@ -42,6 +45,14 @@ warn_settings (void *opaque, const char *text)
 {
   (void) opaque;
   fprintf (stderr, "mpiscsi: warning: %s\n", text);
+}
+
+/* Of a file that is read again: the engine's lock is held. */
+static void
+warn_reconfigured (void *opaque, const char *text)
+{
+  (void) opaque;
+  log_warning ("%s", text);
 }
 
 static void
@@ -60,6 +71,7 @@ mpiscsi_unload (void)
 {
   engine_free (engine);
   engine = NULL;
+  log_thread_stop (LOG_AT_END);
   settings_free (settings);
   settings = NULL;
   while (nr_retired > 0)
@@ -105,7 +117,7 @@ reconfigure (void *opaque, char *err, size_t size)
     settings_free (new);
     return -1;
   }
-  new->warn = settings->warn;
+  new->warn = warn_reconfigured;
   for (p = parameters; p != NULL; p = p->next)
     if (settings_set (new, p->key, p->value, why) == -1)
       break;
@@ -215,11 +227,10 @@ watch_for_end (void *opaque)
 }
 
 static int
-mpiscsi_after_fork (void)
+start_serving (void)
 {
   char err[ERR_SIZE];
 
-  log_sink_serving ();
   engine = engine_new (settings);
   if (engine == NULL) {
     nbdkit_error ("cannot start: %m");
@@ -243,6 +254,19 @@ mpiscsi_after_fork (void)
   }
   if (pthread_create (&watcher, NULL, watch_for_end, NULL) == 0)
     watcher_runs = true;
+  return 0;
+}
+
+static int
+mpiscsi_after_fork (void)
+{
+  log_sink_serving ();
+  if (log_thread_start () == -1)
+    log_warning ("no thread for the log (%m): I/O may wait for who reads it");
+  if (start_serving () == -1) {
+    log_thread_stop (LOG_AT_END); /* nbdkit ends at once */
+    return -1;
+  }
   return 0;
 }
 

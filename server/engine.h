@@ -129,6 +129,14 @@ extern void log_line (enum log_level level, const char *fs, ...)
  * other threads log. */
 extern void log_set_sink (void (*sink) (enum log_level level, const char *line));
 
+/* log-thread.c: from now on a thread of its own calls the sink, so that nobody
+ * waits for who reads the log; what does not fit into its queue is dropped,
+ * and the log says how many lines.  -1 and errno: all is as it was. */
+extern int log_thread_start (void);
+/* Ends it when all is written, at most TIMEOUT seconds from now; if it hangs
+ * then, that line was the last one. */
+extern void log_thread_stop (double timeout);
+
 /* ---- commands and requests ------------------------------------------------ */
 
 enum request_op {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "engine.h"
+#include "log.h"
 
 static void
 sink_stderr (enum log_level level, const char *line)
@@ -25,9 +26,15 @@ log_set_sink (void (*s) (enum log_level level, const char *line))
 }
 
 void
+log_write (enum log_level level, const char *line)
+{
+  sink (level, line);
+}
+
+void
 log_line (enum log_level level, const char *fs, ...)
 {
-  char line[1024];
+  char line[LOG_LINE];
   va_list args;
   char *p;
 
@@ -38,5 +45,6 @@ log_line (enum log_level level, const char *fs, ...)
   for (p = line; *p; ++p)
     if ((unsigned char) *p < ' ' || *p == 0x7f)
       *p = '?';
-  sink (level, line);
+  if (!log_thread_put (level, line))
+    log_write (level, line);
 }

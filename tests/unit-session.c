@@ -36,6 +36,7 @@ static struct engine *engine;
 
 #define MAX_LINES 2000
 static pthread_mutex_t log_mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t log_gate = PTHREAD_MUTEX_INITIALIZER; /* locked: blocks */
 static char *lines[MAX_LINES];
 static unsigned nr_lines;
 
@@ -43,6 +44,8 @@ static void
 sink (enum log_level level, const char *line)
 {
   (void) level;
+  pthread_mutex_lock (&log_gate);
+  pthread_mutex_unlock (&log_gate);
   pthread_mutex_lock (&log_mutex);
   if (nr_lines < MAX_LINES)
     lines[nr_lines++] = strdup (line);
@@ -1174,6 +1177,31 @@ one_path_of_another_size (void **unused)
   assert_int_equal (log_count ("not used any more"), 1);
 }
 
+/* ---- the log -------------------------------------------------------------------------------------------- */
+
+/* Nobody reads the log while paths die and come back: no I/O waits for that. */
+static void
+log_is_blocked (void **unused)
+{
+  unsigned before;
+
+  (void) unused;
+  serve (2);
+  assert_int_equal (log_thread_start (), 0);
+  pthread_mutex_lock (&log_gate);
+  before = log_count ("");
+  for (unsigned i = 0; i < 10; ++i) {
+    fake_kill (portal[i % 2]);
+    do_job (OP_WRITE, i, 1, 0);
+    wait_for (active () == 2);
+    do_job (OP_READ, i, 1, 0);
+  }
+  assert_int_equal (log_count (""), before);
+  pthread_mutex_unlock (&log_gate);
+  log_thread_stop (PATIENCE);
+  assert_true (log_count ("Failing path") >= 10);
+}
+
 /* ---- the end ---------------------------------------------------------------------------------------------- */
 
 static void
@@ -1486,6 +1514,7 @@ main (void)
     TEST (another_disk_by_attention),
     TEST (disk_grows),
     TEST (one_path_of_another_size),
+    TEST (log_is_blocked),
     TEST (shutdown_in_flight),
     TEST (shutdown_with_queue),
     TEST (shutdown_with_delayed),
