@@ -9,6 +9,8 @@
  * - The service thread, one per process: runs the libev loop.  It owns all
  *   watchers and timers, connects, logs in, finds out that a session died,
  *   and destroys dead sessions.
+ * - The log thread: writes log lines, so that no other one has to wait for who
+ *   reads them (log-thread.c).
  * - Resolver threads: one per host name being looked up; they touch nothing
  *   of the engine but their own job (resolve.c).
  *

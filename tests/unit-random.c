@@ -50,7 +50,7 @@
 #define MAX_LINES 4000
 static pthread_mutex_t log_mutex = PTHREAD_MUTEX_INITIALIZER;
 static char *lines[MAX_LINES];
-static unsigned nr_lines;
+static unsigned nr_lines, nr_removed;
 
 static void
 sink (enum log_level level, const char *line)
@@ -58,6 +58,7 @@ sink (enum log_level level, const char *line)
   pthread_mutex_lock (&log_mutex);
   free (lines[nr_lines % MAX_LINES]);
   lines[nr_lines++ % MAX_LINES] = strdup (line);
+  nr_removed += strstr (line, ": remove path ") != NULL;
   pthread_mutex_unlock (&log_mutex);
   if (strstr (line, "internal error") || strstr (line, "unexpected event")) {
     fprintf (stderr, "level %d: %s\n", (int) level, line);
@@ -374,6 +375,12 @@ make_plan (unsigned *seed)
   set ("rr-min-io", text);
   sprintf (text, "%u", 1 + draw (seed, 12));
   set ("queue-depth", text);
+  /* Only without queueing, and then soon; the last path must still not be
+   * called dead for want of an answer. */
+  if (draw (seed, 2)) {
+    set ("dev-loss-tmo", "0.02");
+    set ("fast-io-fail-tmo", "off");
+  }
 }
 
 static void
@@ -632,9 +639,9 @@ random_schedules (void **unused)
   print_message ("%u schedules: %llu reads, %llu writes, %llu flushes, %llu of "
                  "them failed where they may; %u mishaps, %llu connections "
                  "died, %llu bad answers, %llu callbacks inside a submit, "
-                 "%llu commands failed over\n", nr_schedules, nr_reads,
+                 "%llu commands failed over, %u paths removed\n", nr_schedules, nr_reads,
                  nr_writes, nr_flushes, nr_failed, nr_mishaps, nr_deaths,
-                 nr_troubles, nr_eager, nr_failovers);
+                 nr_troubles, nr_eager, nr_failovers, nr_removed);
   /* A run in which nothing happened proves nothing. */
   assert_true (nr_reads > 0 && nr_writes > 0);
   assert_true (nr_mishaps > 0 && nr_deaths > 0 && nr_failovers > 0);
