@@ -106,6 +106,15 @@ send_response (struct connection *c, const uint8_t *command,
       data = rubbish;
       n = sizeof rubbish;
     }
+    if (evil (EVIL_SENSE_DESCRIPTORS)) {
+      static const uint8_t descriptors[] = {
+        0, 8, 0x72, 0x03, 0x11, 0x00, 0, 0, 0, 0xff
+      };
+
+      bhs[3] = 0x02;
+      data = descriptors;
+      n = sizeof descriptors;
+    }
     if (evil (EVIL_STATUS_RUBBISH))
       bhs[3] = 0x77;
     if (evil (EVIL_RESPONSE_FAILURE))
@@ -164,6 +173,68 @@ send_data (struct connection *c, const uint8_t *command, const uint8_t *data,
       burst = 0;
     done += part;
   }
+}
+
+void
+answer_with_data (struct connection *c, const uint8_t *pdu)
+{
+  static const uint8_t junk[512];
+
+  send_data_part (c, pdu, 0, 0, junk, sizeof junk, true);
+}
+
+void
+answer_with_r2t (struct connection *c, const uint8_t *pdu)
+{
+  uint8_t r2t[BHS_SIZE] = { OP_R2T, FLAG_FINAL };
+
+  memcpy (r2t + BHS_ITT, pdu + BHS_ITT, 4);
+  put32 (r2t + BHS_TTT, 77);
+  put32 (r2t + BHS_R2T_LENGTH, 512);
+  send_pdu (c, r2t, "", 0, false);
+}
+
+/* Half of them want to be answered. */
+void
+go_on_storming (struct connection *c)
+{
+  uint8_t bhs[BHS_SIZE] = { 0 };
+
+  if (bytes_length (&c->out) > 65536)
+    return;
+  for (uint32_t i = 0; i < 10000; i++) {
+    bhs[0] = OP_NOP_IN;
+    bhs[BHS_FLAGS] = FLAG_FINAL;
+    put32 (bhs + BHS_ITT, NO_TAG);
+    put32 (bhs + BHS_TTT, i % 2 ? i : NO_TAG);
+    send_pdu (c, bhs, "", 0, false);
+  }
+}
+
+/* Only the beginning and the end of what was read; GOOD will follow. */
+static void
+send_hole (struct connection *c, const uint8_t *command, const uint8_t *data,
+           size_t n)
+{
+  if (n < 1536) {
+    send_data (c, command, data, n);
+    return;
+  }
+  send_data_part (c, command, 0, 0, data, 512, false);
+  send_data_part (c, command, 1, (uint32_t) n - 512, data + n - 512, 512, true);
+}
+
+/* The status in the last Data-In (RFC 7143 11.7.3), and it is no good one. */
+static void
+send_check_data (struct connection *c, const uint8_t *command,
+                 const uint8_t *data, size_t n)
+{
+  uint8_t bhs[BHS_SIZE] = { OP_DATA_IN, FLAG_FINAL | FLAG_STATUS };
+
+  bhs[3] = 0x02;
+  memcpy (bhs + BHS_ITT, command + BHS_ITT, 4);
+  put32 (bhs + BHS_TTT, NO_TAG);
+  send_pdu (c, bhs, data, n < 512 ? n : 512, true);
 }
 
 static void
@@ -299,6 +370,8 @@ evil_io (struct connection *c, const uint8_t *command)
       put32 (bhs + BHS_TTT, (uint32_t) i);
       send_pdu (c, bhs, "", 0, false);
     }
+  if (evil (EVIL_NOP_STORM))
+    c->storm = true;
   lying = evil (EVIL_ASYNC_LYING);
   if (lying || evil (EVIL_ASYNC_RUBBISH)) {
     memset (bhs, 0, sizeof bhs);
@@ -318,30 +391,67 @@ finish (struct connection *c, const uint8_t *command, const uint8_t *out,
 {
   struct result r;
   uint32_t edtl = get32 (command + BHS_EDTL);
-  bool io = is_io (command), residual = true;
+  bool io = is_io (command), residual = true, after = false;
   bool read = command[BHS_FLAGS] & FLAG_READ, write = n_out > 0;
   size_t n;
 
   scsi_execute (c, command + BHS_LUN, command + BHS_CDB, out, n_out, &r);
+  if (!io && read && r.status == 0 && evil (EVIL_FACTS_SHORT)) {
+    r.n = r.n < 6 ? r.n : 6;
+    residual = false;
+  }
+  if (!io && read && r.status == 0 && evil (EVIL_FACTS_LONG)) {
+    r.data = realloc (r.data, edtl + 4096);
+    if (r.data == NULL)
+      die ("out of memory");
+    if (edtl + 4096 > r.n)
+      memset (r.data + r.n, 0xee, edtl + 4096 - r.n);
+    r.n = edtl + 4096;
+    send_data (c, command, r.data, r.n);
+    send_response (c, command, &r, edtl, false);
+    free (r.data);
+    return;
+  }
   if (write) {
     n = r.status == 0 ? edtl : 0;
     if (io && evil (EVIL_SHORT_WRITE))
       n = edtl / 2;
     if (io && evil (EVIL_DATAIN_FOR_WRITE))
       send_data (c, command, out, n_out);
+    if (io && evil (EVIL_DATAIN_NONE_FOR_WRITE)) {
+      uint8_t bhs[BHS_SIZE] = { OP_DATA_IN, FLAG_FINAL | FLAG_STATUS };
+
+      memcpy (bhs + BHS_ITT, command + BHS_ITT, 4);
+      put32 (bhs + BHS_TTT, NO_TAG);
+      send_pdu (c, bhs, "", 0, true);
+      free (r.data);
+      return;
+    }
   }
   else {
     n = read ? r.n : 0;
     if (n > edtl)
       n = edtl;
-    if (io && read && r.status == 0)
+    if (io && read && r.status == 0) {
       evil_read (c, command, &r, &n, &residual);
-    send_data (c, command, r.data, n);
+      if (evil (EVIL_DATAIN_CHECK)) {
+        send_check_data (c, command, r.data, n);
+        free (r.data);
+        return;
+      }
+      after = evil (EVIL_DATAIN_AFTER);
+    }
+    if (io && read && r.status == 0 && evil (EVIL_DATAIN_HOLE))
+      send_hole (c, command, r.data, n);
+    else
+      send_data (c, command, r.data, n);
     if (r.n > edtl && read && n == edtl)
       n = r.n;                  /* overflow residual */
   }
   if (!c->silent)
     send_response (c, command, &r, n, residual && (read || write));
+  if (after)
+    send_data (c, command, r.data, n);
   free (r.data);
 }
 
@@ -407,8 +517,17 @@ go_on (struct connection *c, struct pending_write *w)
     send_r2t (c, w, itt, w->got, 0xfffff000);
   else if (evil (EVIL_R2T_BEYOND))
     send_r2t (c, w, itt, w->edtl, 65536);
+  else if (evil (EVIL_R2T_AGAIN))
+    for (int i = 0; i < 2000; i++)
+      send_r2t (c, w, itt, w->got, n);
   else
     send_r2t (c, w, itt, w->got, n);
+  if (evil (EVIL_EARLY_ANSWER)) {
+    struct result good = { 0 };
+
+    send_response (c, w->command, &good, w->edtl, false);
+    drop_write (c, w);
+  }
 }
 
 static void
@@ -474,6 +593,14 @@ handle_nop (struct connection *c, uint8_t *pdu)
 
   if (get32 (pdu + BHS_ITT) == NO_TAG)
     return;                     /* answers a NOP-In of ours */
+  if (evil (EVIL_DATAIN_FOR_NOP)) {
+    answer_with_data (c, pdu);
+    return;
+  }
+  if (evil (EVIL_R2T_FOR_NOP)) {
+    answer_with_r2t (c, pdu);
+    return;
+  }
   memcpy (bhs + BHS_ITT, pdu + BHS_ITT, 4);
   put32 (bhs + BHS_TTT, NO_TAG);
   send_pdu (c, bhs, pdu_data (pdu), pdu_data_length (pdu), true);
@@ -532,6 +659,10 @@ handle_logout (struct connection *c, uint8_t *pdu)
 {
   uint8_t bhs[BHS_SIZE] = { OP_LOGOUT_RESPONSE, FLAG_FINAL };
 
+  if (evil (EVIL_DATAIN_FOR_LOGOUT)) {
+    answer_with_data (c, pdu);
+    return;
+  }
   memcpy (bhs + BHS_ITT, pdu + BHS_ITT, 4);
   send_pdu (c, bhs, "", 0, true);
   c->closing = true;

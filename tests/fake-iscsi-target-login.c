@@ -180,6 +180,14 @@ evil_login (struct connection *c, const uint8_t *in)
     bytes_append (&c->out, "A=B", 4);
     return true;
   }
+  if (evil (EVIL_LOGIN_DATAIN)) {
+    answer_with_data (c, in);
+    return true;
+  }
+  if (evil (EVIL_LOGIN_R2T)) {
+    answer_with_r2t (c, in);
+    return true;
+  }
   if (c->discovery)
     return false;
   if (evil (EVIL_LOGIN_REDIRECT_LOOP)) {
@@ -322,11 +330,16 @@ send_targets (struct bytes *b)
 void
 handle_text (struct connection *c, uint8_t *pdu)
 {
-  char *what = text_get ((const char *) pdu_data (pdu), pdu_data_length (pdu),
-                         "SendTargets");
+  char *what;
   uint8_t bhs[BHS_SIZE] = { OP_TEXT_RESPONSE };
   size_t part = evil (EVIL_TEXT_CONTINUATION) ? 16 : c->mrdsl, n;
 
+  if (evil (EVIL_TEXT_DATAIN)) {
+    answer_with_data (c, pdu);
+    return;
+  }
+  what = text_get ((const char *) pdu_data (pdu), pdu_data_length (pdu),
+                   "SendTargets");
   if (what != NULL) {
     bytes_free (&c->text);
     send_targets (&c->text);

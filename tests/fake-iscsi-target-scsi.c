@@ -234,6 +234,8 @@ read_capacity (const struct connection *c, const uint8_t *cdb, struct result *r)
   uint8_t p[32] = { 0 }, exponent = 0;
   size_t n, allocation;
 
+  if (evil (EVIL_RC16_HUGE))
+    last = UINT64_MAX - 1;
   if (c->other_block_size)
     bs *= 8;
   if (evil (EVIL_RC16_BLOCK_0))

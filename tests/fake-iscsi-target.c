@@ -146,6 +146,8 @@ service (struct connection *c, short events)
     handle_pdu (c, bytes_front (&c->in));
     bytes_consume (&c->in, length);
   }
+  if (c->storm)
+    go_on_storming (c);
   while (c->fd != -1 && bytes_length (&c->out) > 0) {
     n = send (c->fd, bytes_front (&c->out), bytes_length (&c->out),
               MSG_NOSIGNAL);

@@ -44,7 +44,7 @@ struct connection {
   struct connection *next;
   int fd, portal;
   struct bytes in, out, text;   /* text: rest of a continued answer */
-  bool started, full_feature, discovery, closing, silent;
+  bool started, full_feature, discovery, closing, silent, storm;
   bool shrunk, grown, other_wwid, other_block_size; /* evil, since login */
   bool authenticated, chap_asked;
   uint8_t chap_id, chap_challenge[CHAP_CHALLENGE];
@@ -94,6 +94,12 @@ extern void forget_writes (struct connection *c);
 extern void send_pdu (struct connection *c, uint8_t bhs[BHS_SIZE],
                       const void *data, size_t n, bool sn);
 
+/* Hostile: the answer to any request is a Data-In, or an R2T, of its tag. */
+extern void answer_with_data (struct connection *c, const uint8_t *pdu);
+extern void answer_with_r2t (struct connection *c, const uint8_t *pdu);
+/* NOP-In without end: some more of them, if the last ones are gone. */
+extern void go_on_storming (struct connection *c);
+
 /* fake-iscsi-target-scsi.c */
 struct result {
   uint8_t status, key, asc, ascq;
@@ -132,13 +138,18 @@ extern bool disk_mapped (struct disk *d, uint64_t lba, uint64_t max, uint64_t *r
   X (LOGIN_REDIRECT_LOOP, "login-redirect-loop", 0, "0101h to itself, for ever") \
   X (LOGIN_REDIRECT_RUBBISH, "login-redirect-rubbish", 0, "0101h to no address") \
   X (LOGIN_REDIRECT_EMPTY, "login-redirect-empty", 0, "0101h without TargetAddress") \
+  X (LOGIN_DATAIN, "login-datain", 0, "a login is answered with Data-In") \
+  X (LOGIN_R2T, "login-r2t", 0, "a login is answered with an R2T") \
   X (TEXT_CONTINUATION, "text-continuation", 0, "SendTargets in parts of 16 bytes (allowed)") \
   X (TEXT_ENDLESS, "text-endless", 0, "SendTargets continues for ever") \
   X (TEXT_BAD, "text-bad", 0, "SendTargets: address before any name, rubbish addresses") \
   X (TEXT_EMPTY, "text-empty", 0, "SendTargets lists nothing") \
   X (TEXT_FLOOD, "text-flood", 0, "SendTargets lists 600 targets with 8 addresses each") \
+  X (TEXT_DATAIN, "text-datain", 0, "SendTargets is answered with Data-In") \
   X (INQUIRY_SHORT, "inquiry-short", 0, "standard INQUIRY of 5 bytes") \
   X (INQUIRY_EMPTY, "inquiry-empty", 0, "INQUIRY, any page: GOOD and no data") \
+  X (FACTS_LONG, "facts-long", 0, "4096 bytes more than were asked for, not I/O") \
+  X (FACTS_SHORT, "facts-short", 0, "6 bytes in place of more, no residual, not I/O") \
   X (VPD_WRONG_PAGE, "vpd-wrong-page", 0, "each VPD page says it is C0h") \
   X (VPD_LYING, "vpd-lying", 0, "each VPD page says it is 65535 bytes long") \
   X (VPD83_SHORT, "vpd83-short", 0, "page 83h cut in the first designator") \
@@ -154,6 +165,7 @@ extern bool disk_mapped (struct disk *d, uint64_t lba, uint64_t max, uint64_t *r
   X (RC16_SHORT, "rc16-short", 0, "READ CAPACITY of 7 bytes") \
   X (RC16_EMPTY, "rc16-empty", 0, "READ CAPACITY: GOOD and no data") \
   X (RC16_BLOCK_0, "rc16-block-0", 0, "READ CAPACITY: block length 0") \
+  X (RC16_HUGE, "rc16-huge", 0, "READ CAPACITY: more bytes than 64 bits hold") \
   X (LBA_STATUS_SHORT, "lba-status-short", 0, "GET LBA STATUS cut in a descriptor") \
   X (LBA_STATUS_LYING, "lba-status-lying", 0, "descriptor length beyond the data") \
   X (LBA_STATUS_ZERO, "lba-status-zero", 0, "descriptors of 0 blocks") \
@@ -163,6 +175,8 @@ extern bool disk_mapped (struct disk *d, uint64_t lba, uint64_t max, uint64_t *r
   X (SENSE_ONE, "sense-1", 0, "one byte of sense data") \
   X (SENSE_LYING, "sense-lying", 0, "SenseLength 65535 with 18 bytes") \
   X (SENSE_RUBBISH, "sense-rubbish", 0, "sense data of FFh") \
+  X (SENSE_DESCRIPTORS, "sense-descriptors", 0, "8 bytes of sense data that promise 255 of descriptors") \
+  X (DATAIN_CHECK, "datain-check", 0, "reads: CHECK CONDITION in the last Data-In") \
   X (STATUS_RUBBISH, "status-rubbish", 0, "SCSI status 77h for I/O") \
   X (RESPONSE_FAILURE, "response-failure", 0, "iSCSI response 01h, target failure, for I/O") \
   X (DATAIN_BEYOND, "datain-beyond", 0, "reads: Data-In behind the end of the buffer") \
@@ -170,6 +184,11 @@ extern bool disk_mapped (struct disk *d, uint64_t lba, uint64_t max, uint64_t *r
   X (DATAIN_MORE, "datain-more", 0, "reads: 4096 bytes more than were asked for") \
   X (DATAIN_OVERLAP, "datain-overlap", 0, "reads: the first part comes twice") \
   X (DATAIN_FOR_WRITE, "datain-for-write", 0, "writes are answered with Data-In") \
+  X (DATAIN_NONE_FOR_WRITE, "datain-none-for-write", 0, "writes are ended by an empty Data-In") \
+  X (DATAIN_HOLE, "datain-hole", 0, "reads: first and last 512 bytes only, GOOD, no residual") \
+  X (DATAIN_AFTER, "datain-after", 0, "reads: Data-In once more after the status") \
+  X (DATAIN_FOR_NOP, "datain-for-nop", 0, "NOP-Out is answered with Data-In") \
+  X (DATAIN_FOR_LOGOUT, "datain-for-logout", 0, "a logout is answered with Data-In") \
   X (DATAIN_HUGE_DSL, "datain-huge-dsl", 0, "reads: Data-In that announces 16 MiB") \
   X (UNKNOWN_ITT, "unknown-itt", 0, "I/O: answers of unknown tasks before the right one") \
   X (WRONG_ITT, "wrong-itt", 0, "I/O: only an unknown task is answered") \
@@ -179,6 +198,9 @@ extern bool disk_mapped (struct disk *d, uint64_t lba, uint64_t max, uint64_t *r
   X (R2T_BEYOND, "r2t-beyond", 0, "writes: R2T behind the end of the data") \
   X (R2T_ZERO, "r2t-zero", 0, "writes: R2T for 0 bytes first") \
   X (R2T_UNKNOWN, "r2t-unknown", 0, "writes: R2T of an unknown task first") \
+  X (R2T_FOR_NOP, "r2t-for-nop", 0, "NOP-Out is answered with an R2T") \
+  X (R2T_AGAIN, "r2t-again", 0, "writes: each R2T comes 2000 times") \
+  X (EARLY_ANSWER, "early-answer", 0, "writes: R2T for all, and GOOD without waiting for it") \
   X (SHORT_READ, "short-read", 0, "reads: half of it, GOOD, residual") \
   X (SHORT_READ_SILENT, "short-read-silent", 0, "reads: half of it, GOOD, no residual") \
   X (EMPTY_READ, "empty-read", 0, "reads: GOOD and no data, no residual") \
@@ -194,6 +216,7 @@ extern bool disk_mapped (struct disk *d, uint64_t lba, uint64_t max, uint64_t *r
   X (BAD_OPCODE, "bad-opcode", 0, "I/O: a PDU with opcode 2Fh first") \
   X (REJECT, "reject", 0, "I/O gets a Reject") \
   X (NOP_FLOOD, "nop-flood", 0, "I/O: 100 NOP-In first") \
+  X (NOP_STORM, "nop-storm", 0, "I/O: NOP-In without end") \
   X (ASYNC_RUBBISH, "async-rubbish", 0, "I/O: Asynchronous Message of event 77h first") \
   X (ASYNC_LYING, "async-lying", 0, "I/O: event 0 with SenseLength 65535") \
   X (RUBBISH, "rubbish", 0, "I/O: 1000 bytes that are no PDU") \
