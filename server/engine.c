@@ -422,6 +422,7 @@ engine_new (const struct settings *settings)
 
   if (e == NULL)
     return NULL;
+  guard_install ();
   e->settings = settings;
   e->isid_random = process_isid ();
   if (getrandom (&e->canary, sizeof e->canary, 0) != sizeof e->canary)

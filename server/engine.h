@@ -100,6 +100,7 @@
 #include <iscsi/scsi-lowlevel.h>
 
 #include "flap.h"
+#include "guard.h"
 #include "health.h"
 #include "indoubt.h"
 #include "latency.h"
@@ -160,6 +161,9 @@ struct command {
   enum scsi_xfer_dir dir;
   uint32_t bytes;               /* expected transfer length */
   void *buf;
+  /* guard.c, bytes: of a read, what came; of a write, the end of what is in
+   * the socket, of what the target may have, and of the last R2T. */
+  uint32_t arrived, sent, asked, r2t_end;
   uint64_t lba;                 /* what it touches; blocks 0: nothing */
   uint32_t blocks;
   bool modifies;                /* write, unmap, write same */
@@ -259,6 +263,7 @@ struct session {
 
   enum session_state state;
   struct iscsi_context *ctx;    /* NULL: no connection */
+  struct guard guard;
   bool dying;                   /* ctx is dead; service thread will reap it */
   bool need_flush;              /* in engine->flush */
   bool sends_data;              /* a write was submitted since the last flush */

@@ -113,9 +113,9 @@ release (struct command *cmd)
   }
 }
 
-/* libiscsi does not count what a target sends.  So the end of the buffer of
- * each read gets a random number first; when it is still there, less came
- * than was asked for, whatever the target says of it. */
+/* The guard counts what comes.  Where it cannot be installed, the end of the
+ * buffer of each read gets a random number first; when it is still there, less
+ * came than was asked for, whatever the target says of it. */
 static bool
 has_canary (const struct command *cmd)
 {
@@ -161,7 +161,8 @@ command_cb (struct iscsi_context *ctx, int status, void *command_data,
     /* Without this a short answer would hand old memory to the client. */
     if (!cmd->may_be_short &&
         ((cmd->task.residual_status == SCSI_RESIDUAL_UNDERFLOW &&
-          cmd->task.residual > 0) || canary_lives (cmd))) {
+          cmd->task.residual > 0) || guard_came_short (cmd) ||
+         canary_lives (cmd))) {
       result = RESULT_PROTOCOL;
       why = "short transfer with GOOD status";
     }
@@ -216,6 +217,7 @@ session_submit (struct session *s, struct command *cmd)
   }
 
   cmd->session = s;
+  guard_submit (s, cmd);
   cmd->submitted = engine_now ();
   if (cmd->first_submitted == 0)
     cmd->first_submitted = cmd->submitted;
@@ -242,7 +244,12 @@ session_submit (struct session *s, struct command *cmd)
 static void
 service (struct session *s, int revents)
 {
-  if (iscsi_service (s->ctx, revents) != 0 && !s->dying) {
+  int r;
+
+  guard_enter (s);
+  r = iscsi_service (s->ctx, revents);
+  guard_leave (s);
+  if (r != 0 && !s->dying) {
     const char *why = iscsi_get_error (s->ctx);
 
     /* That it will not reconnect is what we asked for. */

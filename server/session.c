@@ -274,6 +274,7 @@ act_connect (struct session *s)
     session_kill (s, FAIL_LOGIN, "out of memory");
     return;
   }
+  guard_reset (s);
   iscsi_set_noautoreconnect (s->ctx, 1);
   iscsi_set_isid_random (s->ctx, s->engine->isid_random, s->isid_qualifier);
   iscsi_set_session_type (s->ctx, s->kind == SESSION_DISCOVERY

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # What evil.py expects of each role of fake-iscsi-target.
 SILENT = dict(io=("r4k", "w4k"), rounds=1, long=1)
-QUIET = dict(io=("r4k", "pause", "r4k", "w4k"), rounds=1, long=2)
+QUIET = dict(options={"path-checker": "none"}, io=("r4k", "pause", "r4k", "w4k"), rounds=1, long=2)
 THIN = dict(facts=["--thin", "--lbprz"], io=("extents", "r64k", "extents"))
 RELOGIN = dict(fake=["--evil", "reset:6:1"], after=None,
                io=("r4k", "r4k", "r4k", "r4k", "reset", "r4k", "w64k", "r64k"))
@@ -77,7 +77,7 @@ GROUPS = {
         role("unknown-itt"),
         role("wrong-itt", **SILENT),
         role("double-answer"),
-        role("short-write"),
+        role("short-write", after="1"),
         role("residual-lying"),
         role("residual-overflow"),
         role("bad-opcode"),
@@ -91,28 +91,28 @@ GROUPS = {
         role("disconnect"),
         role("reset"),
         role("half-pdu"),
-        role("datain-for-nop", **QUIET),
-        role("r2t-for-nop", **QUIET),
-        role("datain-for-logout"),
+        role("datain-for-nop", after=None, **QUIET),
+        role("r2t-for-nop", after=None, **QUIET),
+        role("datain-for-logout", after=None),
     ],
     "data": [
         role("datain-beyond"),
         role("datain-far"),
         role("datain-more"),
         role("datain-overlap"),
-        role("datain-for-write"),
-        role("datain-none-for-write"),
+        role("datain-for-write", after="1"),
+        role("datain-none-for-write", after="1"),
         role("datain-hole"),
         role("datain-after"),
         role("datain-check"),
         role("datain-huge-dsl", **SILENT),
         role("r2t-for-read"),
-        role("r2t-huge"),
-        role("r2t-beyond"),
-        role("r2t-zero"),
-        role("r2t-unknown"),
-        role("r2t-again"),
-        role("early-answer", lies=True),
+        role("r2t-huge", after=None),
+        role("r2t-beyond", after=None),
+        role("r2t-zero", after=None),
+        role("r2t-unknown", after=None),
+        role("r2t-again", after=None),
+        role("early-answer", after=None, lies=True),
         role("short-read"),
         role("short-read-silent"),
         role("empty-read"),

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What a target may send: each PDU is looked at before libiscsi sees it. */
+#include <config.h>
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "bytes.h"
+#include "engine.h"
+
+/* PDUs that libiscsi may read in one go, with the lock held; then the others
+ * have a turn. */
+#define BUDGET 256
+/* NOP-Ins that want an answer, while the answers to those before have not been
+ * sent.  Each costs memory, and a target sends one in seconds. */
+#define MAX_NOPS 1024
+/* Data-Out PDUs for one R2T: libiscsi's queue takes the square of that. */
+#define MAX_PIECES 8192
+/* RFC 7143 13.12 to 13.14; 24 bits. */
+#define MIN_LENGTH 512
+#define MAX_LENGTH 0xffffff
+
+enum {
+  NOP_IN = 0x20, SCSI_RESPONSE = 0x21, LOGIN_RESPONSE = 0x23, DATA_IN = 0x25,
+  R2T = 0x31,
+};
+/* Offsets in the header, RFC 7143 11. */
+enum {
+  AT_RESPONSE = 2, AT_STATUS = 3, AT_LENGTH = 5, AT_ITT = 16, AT_TTT = 20,
+  AT_OFFSET = 40, AT_R2T_LENGTH = 44,
+};
+#define NO_TAG 0xffffffff
+
+void
+guard_reset (struct session *s)
+{
+  memset (&s->guard, 0, sizeof s->guard);
+  s->guard.first_burst = 65536; /* the defaults, RFC 7143 13.14, 13.12 */
+  s->guard.segment = 8192;
+}
+
+void
+guard_submit (struct session *s, struct command *cmd)
+{
+  cmd->arrived = cmd->sent = cmd->asked = cmd->r2t_end = 0;
+  if (cmd->dir == SCSI_XFER_WRITE)
+    cmd->asked = cmd->bytes < s->guard.unsolicited ? cmd->bytes
+      : s->guard.unsolicited;
+}
+
+bool
+guard_came_short (const struct command *cmd)
+{
+  return guard_is_installed () && cmd->dir == SCSI_XFER_READ &&
+    cmd->arrived < cmd->bytes;
+}
+
+__attribute__ ((format (printf, 2, 3)))
+static bool
+refuse (struct session *s, const char *fs, ...)
+{
+  char text[200];
+  va_list args;
+
+  va_start (args, fs);
+  vsnprintf (text, sizeof text, fs, args);
+  va_end (args);
+  session_kill (s, s->state == SESSION_LOGIN ? FAIL_LOGIN : FAIL_LOST,
+                "the target breaks the protocol: %s", text);
+  return false;
+}
+
+/* At most queue_depth of them. */
+static struct command *
+find_command (struct session *s, uint32_t itt)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &s->in_flight) {
+    struct command *cmd = list_entry (l, struct command, node);
+
+    if (cmd->task.itt == itt)
+      return cmd;
+  }
+  return NULL;
+}
+
+/* ---- headers ------------------------------------------------------------------- */
+
+/* Both orders were negotiated (DataPDUInOrder, DataSequenceInOrder), and with
+ * ErrorRecoveryLevel 0 nothing comes twice. */
+static bool
+data_in (struct session *s, struct command *cmd, uint32_t size)
+{
+  const uint32_t offset = get_be32 (&s->guard.header[AT_OFFSET]);
+
+  if (cmd == NULL || cmd->dir != SCSI_XFER_READ)
+    return refuse (s, "Data-In for what is not a read");
+  if (size == 0)
+    return true;
+  if (offset > cmd->bytes || size > cmd->bytes - offset)
+    return refuse (s, "Data-In of %u bytes at %u for a read of %u", size,
+                   offset, cmd->bytes);
+  if (offset != cmd->arrived)
+    return refuse (s, "Data-In at %u, when %u was next", offset, cmd->arrived);
+  cmd->arrived += size;
+  return true;
+}
+
+static bool
+ready_to_transfer (struct session *s, struct command *cmd)
+{
+  const uint32_t offset = get_be32 (&s->guard.header[AT_OFFSET]);
+  const uint32_t size = get_be32 (&s->guard.header[AT_R2T_LENGTH]);
+
+  if (cmd == NULL || cmd->dir != SCSI_XFER_WRITE)
+    return refuse (s, "R2T for what is not a write");
+  if (offset > cmd->bytes || size > cmd->bytes - offset)
+    return refuse (s, "R2T for %u bytes at %u of a write of %u", size, offset,
+                   cmd->bytes);
+  if (size > 0 && offset < cmd->r2t_end)
+    return refuse (s, "R2T for data that was asked for before");
+  if (size / s->guard.segment > MAX_PIECES)
+    return refuse (s, "R2T for %u bytes in segments of %u", size,
+                   s->guard.segment);
+  cmd->r2t_end = offset + size;
+  if (cmd->asked < cmd->r2t_end)
+    cmd->asked = cmd->r2t_end;
+  return true;
+}
+
+static bool
+scsi_response (struct session *s, const struct command *cmd)
+{
+  const uint8_t *h = s->guard.header;
+
+  if (cmd == NULL)              /* libiscsi ignores it */
+    return true;
+  /* RFC 7143 11.4.3: not completed, whatever the status byte says. */
+  if (h[AT_RESPONSE] != 0)
+    return refuse (s, "response %02xh, target failure", h[AT_RESPONSE]);
+  if (cmd->dir != SCSI_XFER_WRITE)
+    return true;
+  /* libiscsi would go on to send, from a command that is gone. */
+  if (cmd->sent < cmd->asked)
+    return refuse (s, "a write was answered before the data that was asked "
+                   "for was sent");
+  if (h[AT_STATUS] == SCSI_STATUS_GOOD && cmd->req != NULL &&
+      cmd->req->op == OP_WRITE && cmd->sent < cmd->bytes)
+    return refuse (s, "a write of %u bytes was answered with GOOD after %u",
+                   cmd->bytes, cmd->sent);
+  return true;
+}
+
+bool
+guard_header (struct session *s)
+{
+  struct guard *g = &s->guard;
+  const uint8_t *h = g->header;
+  const uint8_t opcode = h[0] & 0x3f;
+  const uint32_t itt = get_be32 (&h[AT_ITT]);
+  const uint32_t size = get_be32 (&h[AT_LENGTH - 1]) & 0xffffff;
+
+  g->data_size = (size + 3) & ~3u;
+  g->data_left = g->data_size;
+  if (s->state == SESSION_LOGIN && opcode != LOGIN_RESPONSE)
+    return refuse (s, "a login is answered with PDU type %02xh", opcode);
+  switch (opcode) {
+  case DATA_IN:
+    return data_in (s, find_command (s, itt), size);
+  case R2T:
+    return ready_to_transfer (s, find_command (s, itt));
+  case SCSI_RESPONSE:
+    return scsi_response (s, find_command (s, itt));
+  case NOP_IN:
+    if (get_be32 (&h[AT_TTT]) != NO_TAG && ++g->nops > MAX_NOPS)
+      return refuse (s, "a flood of NOP-In");
+    return true;
+  default:                      /* libiscsi looks at those well enough */
+    return true;
+  }
+}
+
+/* ---- data ---------------------------------------------------------------------- */
+
+/* What libiscsi takes for a number: decimal digits.  It also takes everything
+ * else, for 0. */
+static bool
+number (const char *text, uint32_t *n)
+{
+  uint64_t v = 0;
+
+  if (*text == '\0')
+    return false;
+  for (; *text; text++) {
+    if (*text < '0' || *text > '9' || v > MAX_LENGTH)
+      return false;
+    v = v * 10 + (*text - '0');
+  }
+  *n = v;
+  return v <= MAX_LENGTH;
+}
+
+static const char *
+value_of (const char *pair, const char *key)
+{
+  const size_t n = strlen (key);
+
+  return strncmp (pair, key, n) == 0 && pair[n] == '=' ? pair + n + 1 : NULL;
+}
+
+static bool
+login_pair (struct session *s, const char *pair)
+{
+  /* The last two are iSER's (RFC 7145), but libiscsi obeys them always. */
+  static const char *const segments[] = {
+    "MaxRecvDataSegmentLength", "TargetRecvDataSegmentLength",
+    "InitiatorRecvDataSegmentLength",
+  };
+  struct guard *g = &s->guard;
+  const char *value;
+  uint32_t n;
+
+  for (size_t i = 0; i < sizeof segments / sizeof segments[0]; i++) {
+    value = value_of (pair, segments[i]);
+    if (value == NULL)
+      continue;
+    if (!number (value, &n) || n < MIN_LENGTH)
+      return refuse (s, "%s=%.30s", segments[i], value);
+    if (i == 0)
+      g->segment = n;
+  }
+  value = value_of (pair, "MaxBurstLength");
+  if (value != NULL && (!number (value, &n) || n < MIN_LENGTH))
+    return refuse (s, "MaxBurstLength=%.30s", value);
+  /* "Irrelevant" is right when there is nothing unsolicited. */
+  value = value_of (pair, "FirstBurstLength");
+  if (value != NULL && strcmp (value, "Irrelevant") != 0) {
+    if (!number (value, &n) || n < MIN_LENGTH)
+      return refuse (s, "FirstBurstLength=%.30s", value);
+    g->first_burst = n;
+  }
+  value = value_of (pair, "InitialR2T");
+  if (value != NULL)
+    g->unsolicited = strcmp (value, "No") == 0;
+  return true;
+}
+
+/* NUL-terminated pairs; a text without its NUL is refused by libiscsi. */
+static bool
+login_text (struct session *s, const char *text, size_t size)
+{
+  struct guard *g = &s->guard;
+  const char *end;
+
+  for (; size > 0 && (end = memchr (text, '\0', size)) != NULL;
+       size -= end + 1 - text, text = end + 1)
+    if (!login_pair (s, text))
+      return false;
+  if (g->unsolicited > 0)
+    g->unsolicited = g->first_burst;
+  if (g->first_burst / g->segment > MAX_PIECES)
+    return refuse (s, "FirstBurstLength=%u in segments of %u", g->first_burst,
+                   g->segment);
+  return true;
+}
+
+bool
+guard_wants_data (const struct guard *g)
+{
+  const uint8_t opcode = g->header[0] & 0x3f;
+
+  return opcode == LOGIN_RESPONSE || opcode == SCSI_RESPONSE;
+}
+
+bool
+guard_data (struct session *s, const uint8_t *data)
+{
+  const uint8_t *h = s->guard.header;
+  const size_t size = get_be32 (&h[AT_LENGTH - 1]) & 0xffffff;
+
+  if ((h[0] & 0x3f) == LOGIN_RESPONSE)
+    return login_text (s, (const char *) data, size);
+  /* SenseLength, then descriptor format (SPC-4 4.5.2) whose descriptors
+   * libiscsi reads to the end of ADDITIONAL SENSE LENGTH. */
+  if (h[AT_STATUS] == SCSI_STATUS_CHECK_CONDITION && size >= 10 &&
+      (data[2] & 0x7e) == 0x72 && (size_t) 10 + data[9] > size)
+    return refuse (s, "sense data of %zu bytes with descriptors of %u",
+                   size - 2, data[9]);
+  return true;
+}
+
+/* Bytes from FROM on are in the socket.  Which command's?  The data of each is
+ * sent in order; buffers of writes are their own, but WRITE SAME has one
+ * block of zeroes for all. */
+void
+guard_sent (struct session *s, const void *from, size_t size)
+{
+  const char *p = from;
+  struct command *found = NULL;
+  struct list *l, *next;
+
+  list_for_each (l, next, &s->in_flight) {
+    struct command *cmd = list_entry (l, struct command, node);
+    const char *buf = cmd->buf;
+
+    if (cmd->dir != SCSI_XFER_WRITE || p < buf || p >= buf + cmd->bytes)
+      continue;
+    if (found == NULL || p == buf + cmd->sent)
+      found = cmd;
+    if (p == buf + cmd->sent)
+      break;
+  }
+  if (found != NULL) {
+    const uint32_t end = p - (const char *) found->buf + size;
+
+    if (found->sent < end)
+      found->sent = end;
+  }
+}
+
+void
+guard_refill (struct session *s)
+{
+  s->guard.budget = BUDGET;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The guard between libiscsi 1.19 and a target that lies.
+ *
+ * libiscsi believes what a target sends: a Data-In or an R2T with the tag of a
+ * NOP-Out or a logout makes it follow a null pointer; an R2T of 4 GiB, or a
+ * MaxRecvDataSegmentLength of 0, keeps it busy for hours; a write that is
+ * answered while its data still waits to be sent leaves it with pointers to a
+ * command that is gone; a response code of "target failure" counts as success.
+ * All of that happens between its recv () and its return, so each PDU has to
+ * be looked at as it is read.
+ *
+ * libiscsi has no hook there.  But it calls recv, readv and writev through a
+ * table of addresses of its own, and guard_install () puts ours there; the
+ * rest of the process is not touched.  guard.c judges, guard-hook.c has the
+ * table.  A session with a bad PDU is dead, as if the connection was lost.
+ *
+ * Lock held, all but guard_install.
+ */
+#ifndef MPISCSI_GUARD_H
+#define MPISCSI_GUARD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define GUARD_BHS 48            /* basic header segment, RFC 7143 11.2.1 */
+
+struct session;
+struct command;
+
+/* Of the connection, in struct session. */
+struct guard {
+  uint8_t header[GUARD_BHS];    /* of the PDU that is being read */
+  unsigned header_have, header_size; /* bytes; with digest; have 0: none yet */
+  uint32_t data_size, data_left; /* bytes, with padding */
+  unsigned budget;              /* PDUs that may still be read in one go */
+  unsigned nops;                /* NOP-Ins whose answers may still be queued */
+  uint32_t unsolicited;         /* most data that is sent unasked; 0: none */
+  uint32_t first_burst;         /* bytes, as negotiated */
+  uint32_t segment;             /* the target's MaxRecvDataSegmentLength */
+};
+
+/* Once, before the first session.  False: this libiscsi cannot be guarded (it
+ * is no shared library, as in the unit tests); all works, but on trust. */
+extern bool guard_install (void);
+extern bool guard_is_installed (void);
+
+/* A new connection. */
+extern void guard_reset (struct session *s);
+/* Around each iscsi_service (): what is read and written meanwhile is S's. */
+extern void guard_enter (struct session *s);
+extern void guard_leave (struct session *s);
+
+/* guard.c, for the hook.  False: the session has been killed. */
+extern bool guard_header (struct session *s);
+/* All data of the PDU; only asked where guard_wants_data () says so. */
+extern bool guard_data (struct session *s, const uint8_t *data);
+extern bool guard_wants_data (const struct guard *g);
+extern void guard_refill (struct session *s);
+extern void guard_sent (struct session *s, const void *from, size_t size);
+/* CMD is about to be submitted. */
+extern void guard_submit (struct session *s, struct command *cmd);
+/* A read that had a good status: did all of it come? */
+extern bool guard_came_short (const struct command *cmd);
+
+#endif
