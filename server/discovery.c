@@ -8,6 +8,10 @@
 
 #include "engine.h"
 
+/* Portals that one answer may bring.  Each is a session with a socket, and a
+ * process has 1024. */
+#define MAX_FOUND 128
+
 /* "0.0.0.0" or "::" in an answer means: where you asked. */
 static bool
 is_wildcard (const char *host)
@@ -55,8 +59,13 @@ discovery_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
   if (s->dying)
     return;
   if (status != SCSI_STATUS_GOOD) {
+    const char *why = iscsi_get_error (ctx);
+
+    /* libiscsi 1.19 does not know the C bit (RFC 7143 11.10.1). */
     session_kill (s, FAIL_LOGIN, "discovery failed: %s",
-                  iscsi_get_error (ctx));
+                  strstr (why, "unsupported flags") == NULL ? why
+                  : "the list of targets comes in parts, which libiscsi cannot "
+                  "take; use discovery=off and target=");
     return;
   }
   for (t = first; t != NULL; t = t->next) {
@@ -80,6 +89,12 @@ discovery_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
       }
       if (is_wildcard (portal.host))
         snprintf (portal.host, sizeof portal.host, "%s", s->portal.host);
+      if (found >= MAX_FOUND) {
+        log_warning ("%s: discovery: more than %d portals; those of %s and "
+                     "after are ignored: choose with target=", s->name,
+                     MAX_FOUND, t->target_name);
+        goto enough;
+      }
       /* Starting a session does not touch this one's context. */
       found_target (s, &portal, t->target_name);
       found++;
@@ -90,6 +105,7 @@ discovery_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
       found++;
     }
   }
+ enough:
   if (found == 0) {
     if (e->settings->target)
       complain_no_target (s, first);

@@ -33,7 +33,7 @@ SECTOR = 512
 IQN = "iqn.2026-11.example.mpiscsi:fake"
 BAD_LOG = re.compile(r"Sanitizer|runtime error:|[Aa]ssertion|unexpected event|"
                      r"internal error|==\d+== (Invalid|Conditional|Use of)")
-LOST = "session 1 lost: "
+LOST = "session [0-9]+ lost: "
 K, M = 1 << 10, 1 << 20
 
 
@@ -53,12 +53,6 @@ def role(name, log=None, **how):
     how.setdefault("modes", ("alone", "pair"))
     how.update(name=name, log=log)
     return how
-
-
-TABLE = {
-    "read": [],
-    "write": [],
-}
 
 
 def table():
@@ -158,6 +152,8 @@ class Run:
             "polling-interval": "0.2",
         }
         options.update(how.get("options", {}))
+        if self.mode == "pair":
+            options.update(how.get("pairoptions", {}))
         pidfile = os.path.join(self.dir, "pid")
         self.server = self.start(
             shlex.split(os.environ["NBDKIT"]) +
@@ -233,7 +229,11 @@ class Run:
         for _ in range(how.get("rounds", 2 if self.mode == "pair" else 1)):
             for op in how.get("io", ("r4k", "r64k", "r300k", "w4k", "w512k",
                                      "check", "flush")):
-                if op[0] == "r":
+                if op == "pause":
+                    time.sleep(2.5)
+                elif op == "relogin":
+                    time.sleep(0.6)
+                elif op[0] == "r":
                     self.read(h, 4 * M + self.random.randrange(4) * 64 * K,
                               int(op[1:-1]) * K)
                 elif op[0] == "w":
@@ -245,10 +245,6 @@ class Run:
                     self.request("flush", h.flush)
                 elif op == "extents":
                     self.extents(h)
-                elif op == "pause":
-                    time.sleep(2.5)
-                elif op == "reset":
-                    time.sleep(0.5)
 
     def stop(self):
         if self.server.poll() is None:
@@ -263,8 +259,9 @@ class Run:
     def play(self):
         how = self.how
         after = how.get("after", "4" if self.mode == "alone" else "2")
-        spec = how["name"] if how["start"] is not True or after is None \
-            else "%s:%s" % (how["name"], after)
+        spec = how["name"]
+        if after is not None and (how["start"] is True or "after" in how):
+            spec += ":" + after
         evil = ["--evil", spec] + how.get("fake", [])
         portals = [self.start_fake(evil)]
         if self.mode == "pair":

@@ -1,0 +1,25 @@
+# shellcheck shell=bash disable=SC2034,SC2154
+# SPDX-License-Identifier: BSD-3-Clause
+# Sourced by test-evil-*.sh: a group of hostile roles, played by evil.py.
+# shellcheck source=functions.sh
+. "${srcdir:-$(dirname "$0")}/functions.sh"
+# shellcheck source=functions-fake.sh
+. "${srcdir:-$(dirname "$0")}/functions-fake.sh"
+requires /usr/bin/python3 -c 'import nbd'
+
+# play GROUP [ROLE...]
+play () {
+  local pid
+  requires_plugin
+  [ -x "$fake_target" ] || fail "there is no $fake_target: run make check"
+  FAKE_TARGET=$fake_target PLUGIN=$plugin NBDKIT=$(printf '%q ' "${_nbdkit[@]}") JOBS=${JOBS:-5} \
+    background "$tmpdir/evil.log" /usr/bin/python3 "$testsdir/evil.py" "$tmpdir" "$slow" "$@"
+  pid=$!
+  if wait "$pid"; then
+    tail -n 1 "$tmpdir/evil.log"
+  else
+    # Every failed run with what the server said.
+    grep -v '^ok: ' "$tmpdir/evil.log" | tail -n 150
+    fail "evil.py $*"
+  fi
+}
