@@ -4,7 +4,7 @@ BAD = "the target breaks the protocol: "
 
 SILENT = dict(io=("r4k", "w4k"), rounds=1, long=1)
 # No checker, so that there is silence, and then a NOP-Out.
-QUIET = dict(options={"path-checker": "none"}, after=None, alone="error",
+QUIET = dict(options={"path-checker": "none"}, after=None,
              io=("r4k", "pause", "r4k", "w4k"), rounds=1, long=2)
 THIN = dict(facts=["--thin", "--lbprz"], io=("extents", "r64k", "extents"))
 # The server has logged in twice when it serves; then there is a reset.

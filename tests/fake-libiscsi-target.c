@@ -542,6 +542,7 @@ fake_execute (struct fake_portal *p, struct fake_command *cmd, bool *attention)
   struct fake_fault *f = find_fault (p, cmd);
 
   cmd->residual = 0;
+  cmd->silent = false;
   /* A UNIT ATTENTION of the login: all but INQUIRY and REPORT LUNS report it
    * (SAM-5 5.14). */
   if (*attention && cmd->cdb[0] != 0x12 && cmd->cdb[0] != 0xa0) {
@@ -568,6 +569,7 @@ fake_execute (struct fake_portal *p, struct fake_command *cmd, bool *attention)
   cmd->asc = f->asc;
   cmd->ascq = f->ascq;
   short_answer (cmd, f->residual);
+  cmd->silent = f->silent;
 }
 
 void

@@ -416,7 +416,7 @@ deliver (struct iscsi_context *c, struct fake_command *cmd)
     check_task (cmd, "answer");
     data = task;
     task->status = status;
-    if (cmd->residual > 0) {
+    if (cmd->residual > 0 && !cmd->silent) {
       task->residual_status = SCSI_RESIDUAL_UNDERFLOW;
       task->residual = cmd->residual;
     }

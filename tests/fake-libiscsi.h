@@ -109,6 +109,7 @@ struct fake_fault {
   int status;                   /* SCSI_STATUS_* */
   uint8_t key, asc, ascq;       /* with CHECK CONDITION */
   uint32_t residual;            /* GOOD, but so many bytes are missing */
+  bool silent;                  /* and that is not told */
   bool execute;                 /* executed, whatever is answered */
   bool hang;                    /* never answered */
   bool die;                     /* the connection is closed instead */
@@ -156,6 +157,7 @@ struct fake_command {
   int status;
   uint8_t key, asc, ascq;
   uint32_t residual;
+  bool silent;
   bool die;                     /* the connection ends instead */
   bool aborted;                 /* by a LUN reset: never answered */
   double due;                   /* monotonic */

@@ -1008,6 +1008,27 @@ short_read (void **unused)
   do_job (OP_READ, 0, 16, 0);
 }
 
+/* The same, and the target does not even say so.  Nothing counts here what
+ * comes: the fake is no shared library and has no guard. */
+static void
+silent_short_read (void **unused)
+{
+  static const uint32_t missing[] = { 8, 700, 16 * 512 };
+
+  (void) unused;
+  serve (1);
+  do_job (OP_WRITE, 0, 16, 0);
+  for (unsigned i = 0; i < sizeof missing / sizeof missing[0]; ++i) {
+    fake_fault (portal[0], (struct fake_fault) {
+        .opcode = 0x28, .lun = 1, .count = 1, .residual = missing[i],
+        .silent = true });
+    do_job (OP_READ, 0, 16, EIO);
+    wait_for (active () == 1);
+    do_job (OP_READ, 0, 16, 0);
+  }
+  assert_int_equal (log_count ("short transfer with GOOD status"), 6);
+}
+
 /* ---- silence ------------------------------------------------------------------------------------- */
 
 static void
@@ -1506,6 +1527,7 @@ main (void)
     TEST (answers_that_fail_the_request),
     TEST (lun_not_supported),
     TEST (short_read),
+    TEST (silent_short_read),
     TEST (silent_path),
     TEST (busy_target),
     TEST (no_tcp_acknowledgement),
