@@ -236,6 +236,9 @@ start_serving (void)
     nbdkit_error ("cannot start: %m");
     return -1;
   }
+  if (!guard_is_installed ())
+    log_warning ("this libiscsi cannot be guarded against targets that break "
+                 "the protocol");
   engine->reconfigure = reconfigure;
   /* Without it nothing can be shown or steered, but the disk is served;
    * unless it was asked for. */

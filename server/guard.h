@@ -14,6 +14,9 @@
  * rest of the process is not touched.  guard.c judges, guard-hook.c has the
  * table.  A session with a bad PDU is dead, as if the connection was lost.
  *
+ * NOP-Ins, which a target may send without end, are read so many at a time:
+ * the lock is let go in between.
+ *
  * Lock held, all but guard_install.
  */
 #ifndef MPISCSI_GUARD_H

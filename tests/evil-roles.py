@@ -6,6 +6,7 @@ SILENT = dict(io=("r4k", "w4k"), rounds=1, long=1)
 # No checker, so that there is silence, and then a NOP-Out.
 QUIET = dict(options={"path-checker": "none"}, after=None,
              io=("r4k", "pause", "r4k", "w4k"), rounds=1, long=2)
+MUTE = dict(options={"login-timeout": "1.5"}, long=1)
 THIN = dict(facts=["--thin", "--lbprz"], io=("extents", "r64k", "extents"))
 # The server has logged in twice when it serves; then there is a reset.
 RELOGIN = dict(fake=["--evil", "reset:6:1"], after="2",
@@ -40,8 +41,8 @@ GROUPS = {
         refused("login-status", "login failed: .*32639"),
         refused("login-unavailable", "login failed: .*unavailable"),
         refused("login-endless", "login failed"),
-        refused("login-silent", "login: no answer within", long=1),
-        refused("login-wrong-itt", "login: no answer within", long=1),
+        refused("login-silent", "login: no answer within", **MUTE),
+        refused("login-wrong-itt", "login: no answer within", **MUTE),
         refused("login-wrong-stage", "login failed"),
         refused("login-disconnect", "connection closed by the target"),
         refused("login-redirect-loop", "redirected more than 8 times"),

@@ -146,7 +146,7 @@ class Run:
         how = self.how
         options = {
             "portals": ",".join(portals), "target": IQN, "discovery": "off",
-            "rr-min-io": "1", "login-timeout": "%g" % (1.5 * self.slow),
+            "rr-min-io": "1", "login-timeout": "%g" % (5 * self.slow),
             "noop-out-interval": "1", "noop-out-timeout": "%g" % self.slow,
             "command-timeout": "%g" % (2 * self.slow), "no-path-retry": "fail",
             "polling-interval": "0.2",
@@ -221,6 +221,18 @@ class Run:
                any(self.model.data[at:min(at + n, SIZE)]):
                 raise Wrong("extents: data at %d called zero" % at)
 
+    def connect(self, h):
+        """On a busy machine the second login may not be through yet."""
+        end = time.monotonic() + 10 * self.slow
+        while True:
+            try:
+                h.connect_unix(self.sock)
+                return
+            except nbd.Error:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.2)
+
     def io(self, h):
         how = self.how
         for at in 0, 1 * M, 2 * M:
@@ -282,7 +294,7 @@ class Run:
         else:
             h = nbd.NBD()
             h.add_meta_context(nbd.CONTEXT_BASE_ALLOCATION)
-            h.connect_unix(self.sock)
+            self.connect(h)
             if h.get_size() != SIZE:
                 raise Wrong("the size is %d" % h.get_size())
             self.io(h)

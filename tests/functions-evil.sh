@@ -1,6 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # SPDX-License-Identifier: BSD-3-Clause
 # Sourced by test-evil-*.sh: a group of hostile roles, played by evil.py.
+TEST_TIMEOUT=${TEST_TIMEOUT:-120}  # 15 s of it, on a machine that has nothing else to do
 # shellcheck source=functions.sh
 . "${srcdir:-$(dirname "$0")}/functions.sh"
 # shellcheck source=functions-fake.sh
