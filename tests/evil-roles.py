@@ -83,6 +83,7 @@ GROUPS = {
         unfit("rc16-empty", "its size is 0"),
         unfit("rc16-block-0", "its block size is 0 bytes"),
         unfit("rc16-huge", "its size, 18446744073709551615 blocks"),
+        harmless("ndob-lying", facts=["--thin", "--lbprz"]),
         harmless("lba-status-short", **THIN),
         harmless("lba-status-lying", **THIN),
         harmless("lba-status-zero", **THIN),
