@@ -77,12 +77,13 @@ find_or_add (FILE *fp, const char *prefix, const char *wwid)
 
   if (taken == NULL)
     return NULL;
-  while (!found && fgets (line, sizeof line, fp)) {
+  while (fgets (line, sizeof line, fp)) {
     if (line[0] == '#' || sscanf (line, "%255s %511s", alias, id) != 2)
       continue;
     if (strcmp (id, wwid) == 0) {
       found = strdup (alias);
-      break;
+      free (taken);
+      return found;             /* without memory no other name either */
     }
     for (n = 0; n < MAX_NAMES; ++n)
       if (!taken[n] &&

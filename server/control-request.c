@@ -4,6 +4,7 @@
 #include <config.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <jansson.h>
@@ -184,4 +185,22 @@ control_parse (const char *line, size_t len, struct control_request *req,
   r = parse_object (object, req, err, size);
   json_decref (object);
   return r;
+}
+
+/* Not json_dumps: of jansson 2.14, it goes on when there was no memory for a
+ * key, and what it returns has a hole. */
+char *
+control_text (const json_t *json)
+{
+  const size_t len = json ? json_dumpb (json, NULL, 0, JSON_COMPACT) : 0;
+  char *text = len > 0 ? malloc (len + 1) : NULL;
+
+  if (text == NULL)
+    return NULL;
+  if (json_dumpb (json, text, len, JSON_COMPACT) != len) {
+    free (text);
+    return NULL;
+  }
+  text[len] = '\0';
+  return text;
 }

@@ -221,7 +221,7 @@ client_write (struct client *cl)
 static bool
 client_answer (struct client *cl, json_t *json)
 {
-  char *text = json ? json_dumps (json, JSON_COMPACT) : NULL;
+  char *text = control_text (json);
   static const char no_memory[] =
     "{\"version\":1,\"ok\":false,\"error\":\"out of memory\"}";
   bool good;
@@ -401,17 +401,16 @@ void
 control_tell (struct engine *e, json_t *event)
 {
   struct control *c = e->control;
-  char *text = event ? json_dumps (event, JSON_COMPACT) : NULL;
+  char *text = control_text (event);
   struct list *l, *next;
 
   json_decref (event);
-  if (text == NULL)
-    return;
   list_for_each (l, next, &c->clients) {
     struct client *cl = list_entry (l, struct client, node);
 
     if (cl->watching && !cl->dead &&
-        !client_put (cl, text, strlen (text), CONTROL_WATCH_BACKLOG))
+        (text == NULL ||
+         !client_put (cl, text, strlen (text), CONTROL_WATCH_BACKLOG)))
       cl->dead = true;          /* one with gaps would be worse than none */
   }
   free (text);
