@@ -170,6 +170,21 @@ parse_object (json_t *object, struct control_request *req,
   return take_members (object, req, err, size);
 }
 
+/* jansson 2.14 reads on when there was no memory for the next byte of a
+ * string, and makes a shorter one of it: the name of another map.  So its
+ * allocations are watched. */
+static _Thread_local bool starved;
+
+static void *
+watched_malloc (size_t size)
+{
+  void *p = malloc (size);
+
+  if (p == NULL)
+    starved = true;
+  return p;
+}
+
 int
 control_parse (const char *line, size_t len, struct control_request *req,
                char *err, size_t size)
@@ -179,10 +194,15 @@ control_parse (const char *line, size_t len, struct control_request *req,
   int r;
 
   memset (req, 0, sizeof *req);
+  json_set_alloc_funcs (watched_malloc, free);
+  starved = false;
   object = json_loadb (line, len, JSON_REJECT_DUPLICATES, &error);
-  if (object == NULL)
-    return fail (err, size, "not JSON: %.200s", error.text);
-  r = parse_object (object, req, err, size);
+  if (starved)
+    r = fail (err, size, "out of memory%s", "");
+  else if (object == NULL)
+    r = fail (err, size, "not JSON: %.200s", error.text);
+  else
+    r = parse_object (object, req, err, size);
   json_decref (object);
   return r;
 }

@@ -303,12 +303,13 @@ client_turn (struct source *source)
 }
 
 static void
-turn_away (int fd)
+turn_away (int fd, const char *why)
 {
-  static const char text[] =
-    "{\"version\":1,\"ok\":false,\"error\":\"too many clients\"}\n";
+  char text[80];
+  const int len = snprintf (text, sizeof text, "{\"version\":1,\"ok\":false,"
+                            "\"error\":\"%s\"}\n", why);
 
-  (void) !send (fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+  (void) !send (fd, text, len, MSG_NOSIGNAL | MSG_DONTWAIT);
   close (fd);
 }
 
@@ -332,9 +333,13 @@ listener_turn (struct source *source)
     close (fd);
     return;
   }
-  cl = c->nr_clients < CONTROL_CLIENTS ? calloc (1, sizeof *cl) : NULL;
+  if (c->nr_clients >= CONTROL_CLIENTS) {
+    turn_away (fd, "too many clients");
+    return;
+  }
+  cl = calloc (1, sizeof *cl);
   if (cl == NULL) {
-    turn_away (fd);
+    turn_away (fd, "out of memory");
     return;
   }
   cl->fd = fd;

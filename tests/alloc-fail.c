@@ -10,11 +10,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <iscsi/iscsi.h>
-#include <iscsi/scsi-lowlevel.h>
 #include <jansson.h>
 
 #include "alloc-fail.h"
+
+/* alloc-real.h has them. */
+#undef malloc
+#undef calloc
+#undef realloc
+#undef reallocarray
+#undef strdup
+#undef open_memstream
+#undef pthread_create
 
 static _Atomic bool armed;
 static _Atomic unsigned count, failed;
@@ -44,12 +51,12 @@ alloc_fail_stop (void)
   return failed;
 }
 
-static bool
-fails (void)
+bool
+alloc_fails (unsigned only_if)
 {
   unsigned n;
 
-  if (!armed ||
+  if (!armed || (flags & only_if) != only_if ||
       ((flags & ALLOC_THIS_THREAD) && !pthread_equal (who, pthread_self ())))
     return false;
   n = ++count;
@@ -60,14 +67,8 @@ fails (void)
   return true;
 }
 
-#define WRAP(type, name, none, arguments, ...)          \
-  extern type __real_ ## name arguments;                \
-  extern type __wrap_ ## name arguments;                \
-  type                                                  \
-  __wrap_ ## name arguments                             \
-  {                                                     \
-    return fails () ? none : __real_ ## name (__VA_ARGS__);     \
-  }
+#define WRAP(type, name, none, arguments, ...)                          \
+  ALLOC_FAIL_WRAP (0, type, name, none, arguments, __VA_ARGS__)
 
 WRAP (void *, malloc, NULL, (size_t size), size)
 WRAP (void *, calloc, NULL, (size_t n, size_t size), n, size)
@@ -89,7 +90,7 @@ __wrap_asprintf (char **text, const char *fs, ...)
   va_list args;
   int r;
 
-  if (fails ())
+  if (alloc_fails (0))
     return -1;
   va_start (args, fs);
   r = vasprintf (text, fs, args);
@@ -104,53 +105,10 @@ __wrap___asprintf_chk (char **text, int level, const char *fs, ...)
   int r;
 
   (void) level;
-  if (fails ())
+  if (alloc_fails (0))
     return -1;
   va_start (args, fs);
   r = vasprintf (text, fs, args);
   va_end (args);
   return r;
 }
-
-/* ---- libiscsi's ---------------------------------------------------------------- */
-
-static bool
-libiscsi_fails (void)
-{
-  return (flags & ALLOC_LIBISCSI) && fails ();
-}
-
-#define WRAP_ISCSI(type, name, none, arguments, ...)    \
-  extern type __real_ ## name arguments;                \
-  extern type __wrap_ ## name arguments;                \
-  type                                                  \
-  __wrap_ ## name arguments                             \
-  {                                                     \
-    return libiscsi_fails () ? none : __real_ ## name (__VA_ARGS__);    \
-  }
-
-WRAP_ISCSI (struct iscsi_context *, iscsi_create_context, NULL,
-            (const char *name), name)
-WRAP_ISCSI (int, iscsi_connect_async, -1,
-            (struct iscsi_context *ctx, const char *portal,
-             iscsi_command_cb cb, void *opaque), ctx, portal, cb, opaque)
-WRAP_ISCSI (int, iscsi_login_async, -1,
-            (struct iscsi_context *ctx, iscsi_command_cb cb, void *opaque),
-            ctx, cb, opaque)
-WRAP_ISCSI (int, iscsi_logout_async, -1,
-            (struct iscsi_context *ctx, iscsi_command_cb cb, void *opaque),
-            ctx, cb, opaque)
-WRAP_ISCSI (int, iscsi_discovery_async, -1,
-            (struct iscsi_context *ctx, iscsi_command_cb cb, void *opaque),
-            ctx, cb, opaque)
-WRAP_ISCSI (int, iscsi_nop_out_async, -1,
-            (struct iscsi_context *ctx, iscsi_command_cb cb,
-             unsigned char *data, int len, void *opaque),
-            ctx, cb, data, len, opaque)
-WRAP_ISCSI (int, iscsi_task_mgmt_lun_reset_async, -1,
-            (struct iscsi_context *ctx, uint32_t lun, iscsi_command_cb cb,
-             void *opaque), ctx, lun, cb, opaque)
-WRAP_ISCSI (int, iscsi_scsi_command_async, -1,
-            (struct iscsi_context *ctx, int lun, struct scsi_task *task,
-             iscsi_command_cb cb, struct iscsi_data *data, void *opaque),
-            ctx, lun, task, cb, data, opaque)

@@ -7,6 +7,8 @@
 #ifndef ALLOC_FAIL_H
 #define ALLOC_FAIL_H
 
+#include <stdbool.h>
+
 enum {
   ALLOC_ONE = 0,                /* only the one */
   ALLOC_REST = 1,               /* and all after it */
@@ -18,5 +20,16 @@ enum {
 extern void alloc_fail_start (unsigned nth, unsigned flags);
 /* No more; returns how many have failed. */
 extern unsigned alloc_fail_stop (void);
+
+/* For the wrappers: does this one fail?  Only with all of these flags. */
+extern bool alloc_fails (unsigned only_if);
+#define ALLOC_FAIL_WRAP(flags, type, name, none, arguments, ...)        \
+  extern type __real_ ## name arguments;                                \
+  extern type __wrap_ ## name arguments;                                \
+  type                                                                  \
+  __wrap_ ## name arguments                                             \
+  {                                                                     \
+    return alloc_fails (flags) ? none : __real_ ## name (__VA_ARGS__);  \
+  }
 
 #endif /* ALLOC_FAIL_H */
