@@ -221,12 +221,20 @@ end_engine (void)
   map = NULL;
 }
 
+/* Of the control socket. */
+static char dir[40], path[100];
+
 static int
 teardown (void **unused)
 {
   (void) unused;
   alloc_fail_stop ();
   end_engine ();
+  if (dir[0]) {
+    unlink (path);
+    rmdir (dir);
+    dir[0] = '\0';
+  }
   settings_free (settings);
   fake_end ();
   log_set_sink (NULL);
@@ -606,8 +614,6 @@ path_without_reserve (void **unused)
 
 /* ---- the control socket ----------------------------------------------------------------- */
 
-static char path[100];
-
 /* The answer; "" if the connection was closed without one. */
 static void
 ask (const char *request, char *answer, size_t size)
@@ -648,12 +654,13 @@ control_socket (void **unused)
     "{\"version\":1,\"command\":\"version\"}\n",
     "{\"version\":1,\"command\":\"watch\"}\n",
   };
-  char dir[] = "/tmp/mpiscsi-unit.XXXXXX", err[ERR_SIZE];
+  char err[ERR_SIZE];
   static char whole[20000], answer[20000];
 
   (void) unused;
   set ("path-checker", "none");
   set ("noop-out-interval", "0");
+  strcpy (dir, "/tmp/mpiscsi-unit.XXXXXX");
   assert_non_null (mkdtemp (dir));
   snprintf (path, sizeof path, "%s/control", dir);
   engine = engine_new (settings);
@@ -693,6 +700,7 @@ control_socket (void **unused)
     }
   end_engine ();
   assert_int_equal (rmdir (dir), 0);    /* the socket is gone */
+  dir[0] = '\0';
 }
 
 /* ---- connections --------------------------------------------------------------------------- */
