@@ -95,6 +95,9 @@ remember (const char *key, const char *value)
   if (p == NULL || (p->key = strdup (key)) == NULL ||
       (p->value = strdup (value)) == NULL) {
     nbdkit_error ("out of memory");
+    if (p != NULL)
+      free (p->key);
+    free (p);
     return -1;
   }
   *last_parameter = p;

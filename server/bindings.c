@@ -77,12 +77,13 @@ find_or_add (FILE *fp, const char *prefix, const char *wwid)
 
   if (taken == NULL)
     return NULL;
-  while (!found && fgets (line, sizeof line, fp)) {
+  while (fgets (line, sizeof line, fp)) {
     if (line[0] == '#' || sscanf (line, "%255s %511s", alias, id) != 2)
       continue;
     if (strcmp (id, wwid) == 0) {
       found = strdup (alias);
-      break;
+      free (taken);
+      return found;             /* without memory no other name either */
     }
     for (n = 0; n < MAX_NAMES; ++n)
       if (!taken[n] &&
@@ -129,6 +130,7 @@ bindings_alias (const char *file, const char *prefix, const char *wwid,
                 char err[ERR_SIZE])
 {
   char path[512];
+  struct stat st;
   char *alias;
   FILE *fp;
   int fd;
@@ -138,10 +140,16 @@ bindings_alias (const char *file, const char *prefix, const char *wwid,
   else
     default_file (path, sizeof path);
   make_folders (path);
-  fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
   if (fd == -1) {
     snprintf (err, ERR_SIZE, "cannot open bindings file %s: %s", path,
               strerror (errno));
+    return NULL;
+  }
+  /* A pipe or a device would keep us reading, with I/O waiting. */
+  if (fstat (fd, &st) == -1 || !S_ISREG (st.st_mode)) {
+    snprintf (err, ERR_SIZE, "bindings file %s: not a regular file", path);
+    close (fd);
     return NULL;
   }
   fp = fdopen (fd, "r+");

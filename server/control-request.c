@@ -4,6 +4,7 @@
 #include <config.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <jansson.h>
@@ -169,6 +170,21 @@ parse_object (json_t *object, struct control_request *req,
   return take_members (object, req, err, size);
 }
 
+/* jansson 2.14 reads on when there was no memory for the next byte of a
+ * string, and makes a shorter one of it: the name of another map.  So its
+ * allocations are watched. */
+static _Thread_local bool starved;
+
+static void *
+watched_malloc (size_t size)
+{
+  void *p = malloc (size);
+
+  if (p == NULL)
+    starved = true;
+  return p;
+}
+
 int
 control_parse (const char *line, size_t len, struct control_request *req,
                char *err, size_t size)
@@ -178,10 +194,33 @@ control_parse (const char *line, size_t len, struct control_request *req,
   int r;
 
   memset (req, 0, sizeof *req);
+  json_set_alloc_funcs (watched_malloc, free);
+  starved = false;
   object = json_loadb (line, len, JSON_REJECT_DUPLICATES, &error);
-  if (object == NULL)
-    return fail (err, size, "not JSON: %.200s", error.text);
-  r = parse_object (object, req, err, size);
+  if (starved)
+    r = fail (err, size, "out of memory%s", "");
+  else if (object == NULL)
+    r = fail (err, size, "not JSON: %.200s", error.text);
+  else
+    r = parse_object (object, req, err, size);
   json_decref (object);
   return r;
+}
+
+/* Not json_dumps: of jansson 2.14, it goes on when there was no memory for a
+ * key, and what it returns has a hole. */
+char *
+control_text (const json_t *json)
+{
+  const size_t len = json ? json_dumpb (json, NULL, 0, JSON_COMPACT) : 0;
+  char *text = len > 0 ? malloc (len + 1) : NULL;
+
+  if (text == NULL)
+    return NULL;
+  if (json_dumpb (json, text, len, JSON_COMPACT) != len) {
+    free (text);
+    return NULL;
+  }
+  text[len] = '\0';
+  return text;
 }

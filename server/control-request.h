@@ -67,6 +67,9 @@ struct control_request {
  * characters. */
 extern int control_parse (const char *line, size_t len,
                           struct control_request *req, char *err, size_t size);
+/* One line, malloc'd; NULL: no memory, or JSON is NULL. */
+struct json_t;
+extern char *control_text (const struct json_t *json);
 extern const char *control_command_name (enum control_command command);
 
 #endif /* MPISCSI_CONTROL_REQUEST_H */

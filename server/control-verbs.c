@@ -53,7 +53,7 @@ answer_text (const char *fs, ...)
 static json_t *
 show_text (const struct control_request *req, const struct snapshot *s)
 {
-  static void (*const print[NR_CONTROL_WHATS]) (FILE *fp,
+  static bool (*const print[NR_CONTROL_WHATS]) (FILE *fp,
                                                 const struct snapshot *s,
                                                 bool colour) = {
     topology_print, topology_maps, topology_paths, topology_sessions,
@@ -62,11 +62,13 @@ show_text (const struct control_request *req, const struct snapshot *s)
   size_t len = 0;
   FILE *fp = open_memstream (&text, &len);
   json_t *json = NULL;
+  bool good;
 
   if (fp == NULL)
     return NULL;
-  print[req->what] (fp, s, req->colour);
-  if (fclose (fp) == 0)
+  /* Half a listing must not pass for a whole one. */
+  good = print[req->what] (fp, s, req->colour) && !ferror (fp);
+  if (fclose (fp) == 0 && good)
     json = json_stringn (text, len);
   free (text);
   return json;

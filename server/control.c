@@ -221,7 +221,7 @@ client_write (struct client *cl)
 static bool
 client_answer (struct client *cl, json_t *json)
 {
-  char *text = json ? json_dumps (json, JSON_COMPACT) : NULL;
+  char *text = control_text (json);
   static const char no_memory[] =
     "{\"version\":1,\"ok\":false,\"error\":\"out of memory\"}";
   bool good;
@@ -303,12 +303,13 @@ client_turn (struct source *source)
 }
 
 static void
-turn_away (int fd)
+turn_away (int fd, const char *why)
 {
-  static const char text[] =
-    "{\"version\":1,\"ok\":false,\"error\":\"too many clients\"}\n";
+  char text[80];
+  const int len = snprintf (text, sizeof text, "{\"version\":1,\"ok\":false,"
+                            "\"error\":\"%s\"}\n", why);
 
-  (void) !send (fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+  (void) !send (fd, text, len, MSG_NOSIGNAL | MSG_DONTWAIT);
   close (fd);
 }
 
@@ -332,9 +333,13 @@ listener_turn (struct source *source)
     close (fd);
     return;
   }
-  cl = c->nr_clients < CONTROL_CLIENTS ? calloc (1, sizeof *cl) : NULL;
+  if (c->nr_clients >= CONTROL_CLIENTS) {
+    turn_away (fd, "too many clients");
+    return;
+  }
+  cl = calloc (1, sizeof *cl);
   if (cl == NULL) {
-    turn_away (fd);
+    turn_away (fd, "out of memory");
     return;
   }
   cl->fd = fd;
@@ -401,17 +406,16 @@ void
 control_tell (struct engine *e, json_t *event)
 {
   struct control *c = e->control;
-  char *text = event ? json_dumps (event, JSON_COMPACT) : NULL;
+  char *text = control_text (event);
   struct list *l, *next;
 
   json_decref (event);
-  if (text == NULL)
-    return;
   list_for_each (l, next, &c->clients) {
     struct client *cl = list_entry (l, struct client, node);
 
     if (cl->watching && !cl->dead &&
-        !client_put (cl, text, strlen (text), CONTROL_WATCH_BACKLOG))
+        (text == NULL ||
+         !client_put (cl, text, strlen (text), CONTROL_WATCH_BACKLOG)))
       cl->dead = true;          /* one with gaps would be worse than none */
   }
   free (text);

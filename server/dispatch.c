@@ -166,12 +166,7 @@ command_lost (struct command *cmd)
   struct map *m = cmd->req->map;
 
   cmd->path->stats.errors++;
-  if (!fence_lost (cmd)) {
-    log_error ("%s: out of memory: cannot note a write that is in doubt",
-               m->name);
-    request_part_done (m->engine, cmd, EIO);
-    return;
-  }
+  fence_lost (cmd);
   failover (m, cmd);
 }
 

@@ -384,6 +384,7 @@ struct path {
   struct flap flap;
   double average_latency;       /* seconds, of what was answered lately; 0 none */
   double check_sent;
+  struct fence *fence;          /* fence_reserve; NULL while it is not in use */
   bool reset_expected;          /* our own reset: its UNIT ATTENTION is no news */
 };
 

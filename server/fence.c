@@ -2,6 +2,7 @@
 /* The fence ladder.  See fence.h. */
 #include <config.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +33,8 @@
  * and dies again makes another one: what fenced the first one says nothing
  * about the second. */
 struct fence {
-  struct list node;             /* map->fences */
+  struct list node;             /* map->fences; or it is a path's reserve */
+  struct indoubt_range all;     /* for when there is no memory for others */
   char target[ISCSI_NAME_SIZE];
   int tpgt;
   uint32_t isid_qualifier;
@@ -86,6 +88,14 @@ stop_older_fencers (const struct session *s)
 }
 
 bool
+fence_reserve (struct path *p)
+{
+  if (p->fence == NULL)
+    p->fence = calloc (1, sizeof *p->fence);
+  return p->fence != NULL;
+}
+
+void
 fence_lost (struct command *cmd)
 {
   struct map *m = cmd->req->map;
@@ -94,7 +104,7 @@ fence_lost (struct command *cmd)
   struct list *l, *next;
 
   if (!cmd->modifies || ladder (m) == FENCING_OFF)
-    return true;
+    return;
   if (cmd->origin == 0)
     cmd->origin = ++m->engine->last_origin;
   list_for_each (l, next, &m->fences) {
@@ -105,9 +115,11 @@ fence_lost (struct command *cmd)
     f = NULL;
   }
   if (f == NULL) {
-    f = calloc (1, sizeof *f);
-    if (f == NULL)
-      return false;
+    /* Whoever sent it this way has seen to that (fence_reserve), and one
+     * fence is enough for all that one nexus had of this map. */
+    f = cmd->path->fence;
+    cmd->path->fence = NULL;
+    assert (f != NULL);
     snprintf (f->target, sizeof f->target, "%s", s->target);
     snprintf (f->name, sizeof f->name, "%s", s->name);
     f->isid_qualifier = s->isid_qualifier;
@@ -119,7 +131,11 @@ fence_lost (struct command *cmd)
   }
   m->fence_stats.in_doubt++;
   m->engine->need_fence = true;
-  return indoubt_add (&m->indoubt, f, cmd->origin, cmd->lba, cmd->blocks);
+  if (!indoubt_add (&m->indoubt, f, cmd->origin, cmd->lba, cmd->blocks)) {
+    log_error ("%s: %s: out of memory: until the lost session is fenced, every "
+               "write waits", m->name, f->name);
+    indoubt_add_all (&m->indoubt, f, &f->all);
+  }
 }
 
 static void
@@ -535,13 +551,13 @@ fence_settled (const struct engine *e)
 void
 fence_forget (struct map *m)
 {
+  indoubt_clear (&m->indoubt);
   while (!list_empty (&m->fences)) {
     struct fence *f = list_entry (m->fences.next, struct fence, node);
 
     list_del (&f->node);
     free (f);
   }
-  indoubt_clear (&m->indoubt);
   if (m->fencer != NULL)
     m->fencer->fence_map = NULL;
   m->fencer = NULL;

@@ -36,9 +36,13 @@
 
 #include "engine.h"
 
-/* The write CMD was in flight on a session that is gone.  false: it could not
- * be noted, and must not be sent again. */
-extern bool fence_lost (struct command *cmd);
+/* P is about to be used: keeps the memory that it takes to note that its writes
+ * are in doubt, since there may be none on the day.  false: there is none, P
+ * must not be used. */
+extern bool fence_reserve (struct path *p);
+/* The write CMD was in flight on a session that is gone.  Needs no memory: if
+ * there is none, all of the disk is in doubt. */
+extern void fence_lost (struct command *cmd);
 /* Must this command wait for a fence? */
 static inline bool
 fence_blocks (const struct map *m, const struct command *cmd)

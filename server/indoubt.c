@@ -7,21 +7,14 @@
 
 #include "indoubt.h"
 
-struct range {
-  struct list node;
-  const void *nexus;
-  uint64_t origin;              /* 0: anybody's */
-  uint64_t lba, end;            /* end: first block behind */
-};
-
-static struct range *
+static struct indoubt_range *
 find (const struct indoubt *set, const void *nexus, uint64_t origin,
       uint64_t lba, uint64_t end)
 {
   struct list *l, *next;
 
   list_for_each (l, next, &set->ranges) {
-    struct range *r = list_entry (l, struct range, node);
+    struct indoubt_range *r = list_entry (l, struct indoubt_range, node);
 
     if (r->nexus == nexus && r->origin == origin && r->lba <= lba &&
         r->end >= end)
@@ -38,18 +31,26 @@ indoubt_init (struct indoubt *set)
 }
 
 static void
-drop (struct indoubt *set, struct range *r)
+put (struct indoubt *set, struct indoubt_range *r)
+{
+  list_add_tail (&set->ranges, &r->node);
+  set->count++;
+}
+
+static void
+drop (struct indoubt *set, struct indoubt_range *r)
 {
   list_del (&r->node);
   set->count--;
-  free (r);
+  if (!r->lent)
+    free (r);
 }
 
 void
 indoubt_clear (struct indoubt *set)
 {
   while (!list_empty (&set->ranges))
-    drop (set, list_entry (set->ranges.next, struct range, node));
+    drop (set, list_entry (set->ranges.next, struct indoubt_range, node));
 }
 
 bool
@@ -57,7 +58,7 @@ indoubt_add (struct indoubt *set, const void *nexus, uint64_t origin,
              uint64_t lba, uint64_t blocks)
 {
   const uint64_t end = lba + blocks < lba ? UINT64_MAX : lba + blocks;
-  struct range *r;
+  struct indoubt_range *r;
 
   if (blocks == 0 || find (set, nexus, origin, lba, end) != NULL)
     return true;
@@ -67,7 +68,7 @@ indoubt_add (struct indoubt *set, const void *nexus, uint64_t origin,
 
     /* Widen one that is there, to all and for everybody. */
     list_for_each (l, next, &set->ranges) {
-      r = list_entry (l, struct range, node);
+      r = list_entry (l, struct indoubt_range, node);
       if (r->nexus == nexus) {
         r->origin = 0;
         r->lba = 0;
@@ -81,9 +82,21 @@ indoubt_add (struct indoubt *set, const void *nexus, uint64_t origin,
   r->origin = origin;
   r->lba = lba;
   r->end = end;
-  list_add_tail (&set->ranges, &r->node);
-  set->count++;
+  r->lent = false;
+  put (set, r);
   return true;
+}
+
+void
+indoubt_add_all (struct indoubt *set, const void *nexus,
+                 struct indoubt_range *range)
+{
+  range->nexus = nexus;
+  range->origin = 0;
+  range->lba = 0;
+  range->end = UINT64_MAX;
+  range->lent = true;
+  put (set, range);
 }
 
 void
@@ -92,7 +105,7 @@ indoubt_release (struct indoubt *set, const void *nexus)
   struct list *l, *next;
 
   list_for_each (l, next, &set->ranges) {
-    struct range *r = list_entry (l, struct range, node);
+    struct indoubt_range *r = list_entry (l, struct indoubt_range, node);
 
     if (r->nexus == nexus)
       drop (set, r);
@@ -109,7 +122,7 @@ indoubt_overlaps (const struct indoubt *set, uint64_t origin, uint64_t lba,
   if (blocks == 0)
     return false;
   list_for_each (l, next, &set->ranges) {
-    const struct range *r = list_entry (l, struct range, node);
+    const struct indoubt_range *r = list_entry (l, struct indoubt_range, node);
 
     if (r->lba < end && lba < r->end && (origin == 0 || r->origin != origin))
       return true;
@@ -123,7 +136,7 @@ indoubt_has (const struct indoubt *set, const void *nexus)
   struct list *l, *next;
 
   list_for_each (l, next, &set->ranges)
-    if (list_entry (l, struct range, node)->nexus == nexus)
+    if (list_entry (l, struct indoubt_range, node)->nexus == nexus)
       return true;
   return false;
 }

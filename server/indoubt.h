@@ -14,6 +14,14 @@
 
 #include "list.h"
 
+struct indoubt_range {
+  struct list node;
+  const void *nexus;
+  uint64_t origin;              /* 0: anybody's */
+  uint64_t lba, end;            /* end: first block behind */
+  bool lent;                    /* by indoubt_add_all's caller: not to be freed */
+};
+
 struct indoubt {
   struct list ranges;
   unsigned count;
@@ -23,10 +31,14 @@ extern void indoubt_init (struct indoubt *set);
 extern void indoubt_clear (struct indoubt *set);
 /* The write ORIGIN (a number that is never used for another one) of BLOCKS
  * from LBA may still be executed by NEXUS.  Without memory all blocks of the
- * disk are in doubt instead: slow, but right.  false only if not even that
- * could be noted; the caller must then not send anything again. */
+ * disk are in doubt instead: slow, but right.  false if not even that
+ * could be noted, since NEXUS has no range yet: then indoubt_add_all. */
 extern bool indoubt_add (struct indoubt *set, const void *nexus,
                          uint64_t origin, uint64_t lba, uint64_t blocks);
+/* NEXUS may still execute anything: needs no memory but RANGE, which must live
+ * until NEXUS is released, or all is cleared. */
+extern void indoubt_add_all (struct indoubt *set, const void *nexus,
+                             struct indoubt_range *range);
 /* NEXUS is dead for sure: whatever it had will not be executed any more. */
 extern void indoubt_release (struct indoubt *set, const void *nexus);
 /* Must a write of BLOCKS from LBA wait?  The same write (ORIGIN) need not

@@ -10,6 +10,7 @@
 
 #include "conf.h"
 #include "engine.h"
+#include "fence.h"
 
 struct path *
 path_find (struct session *s, unsigned lun)
@@ -208,7 +209,7 @@ new_path (struct session *s, unsigned lun, const struct lu_facts *facts)
   if (m != NULL && !same_disk (m, s, lun, facts))
     return;
   p = calloc (1, sizeof *p);
-  if (p == NULL)
+  if (p == NULL || !fence_reserve (p))
     goto no_memory;
   if (m == NULL) {
     m = map_new (e, facts, s->target);
@@ -241,8 +242,11 @@ new_path (struct session *s, unsigned lun, const struct lu_facts *facts)
   return;
 
  no_memory:
+  if (p != NULL)
+    free (p->fence);
   free (p);
   engine_complain (e, false, "%s: LUN %u: out of memory", s->name, lun);
+  s->want_probe = true;         /* try again */
 }
 
 void
@@ -252,6 +256,7 @@ path_free (struct path *p)
   list_del (&p->check.node);
   map_remove_path (p->map, p);
   free (p->check_buf);
+  free (p->fence);
   free (p);
 }
 
@@ -259,6 +264,11 @@ path_free (struct path *p)
 static void
 path_is_back (struct path *p)
 {
+  if (!fence_reserve (p)) {
+    log_warning ("%s: %s: out of memory: path is not used", p->map->name,
+                 p->session->name);
+    return;                     /* path_check has it identified again */
+  }
   if (p->state == PATH_DOWN && p->map->nr_active > 0 &&
       !flap_may_return (&p->flap, &p->map->settings, engine_now ())) {
     log_warning ("%s: %s: path is up, but has failed too often: put aside",

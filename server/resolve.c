@@ -100,7 +100,7 @@ resolve_start (struct session *s)
   pthread_t thread;
 
   if (job == NULL)
-    return NULL;                /* the timer of the session ends the wait */
+    return NULL;
   pthread_mutex_init (&job->lock, NULL);
   job->refs = 1;
   job->engine = s->engine;

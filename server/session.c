@@ -470,6 +470,8 @@ session_event (struct session *s, enum session_event ev)
   case SESSION_ACT_RESOLVE:
     set_timer (s, s->engine->settings->login_timeout);
     s->resolving = resolve_start (s);
+    if (s->resolving == NULL)
+      session_kill (s, FAIL_RESOLVE, "out of memory");
     resolve_poll (s);
     break;
   case SESSION_ACT_CONNECT:

@@ -69,8 +69,10 @@ engine_add_portal (struct engine *e, const struct portal *portal, bool forget)
     return true;
   }
   s = session_new (e, SESSION_DISCOVERY, portal, "");
-  if (s == NULL)
+  if (s == NULL) {
+    engine_complain (e, false, "%s: out of memory", portal->host);
     return false;
+  }
   s->forget = forget;
   session_event (s, SESSION_EV_START);
   return true;

@@ -186,13 +186,14 @@ print_map (FILE *fp, const struct snapshot_map *m, const struct widths *w,
   }
 }
 
-void
+bool
 topology_print (FILE *fp, const struct snapshot *s, bool colour)
 {
   const struct widths w = get_widths (s);
 
   for (unsigned i = 0; i < s->nr_maps; ++i)
     print_map (fp, &s->maps[i], &w, colour);
+  return true;
 }
 
 /* ---- tables ---------------------------------------------------------------------- */
@@ -235,7 +236,7 @@ table_row (struct table *t, const char *colour, unsigned columns, ...)
 }
 
 /* Blank columns are "-", so that each line has the same number of words. */
-static void
+static bool
 table_print (FILE *fp, struct table *t, bool colour)
 {
   int widths[MAX_COLUMNS] = { 0 };
@@ -260,9 +261,10 @@ table_print (FILE *fp, struct table *t, bool colour)
     free (t->cells[i]);
   free (t->cells);
   free (t->colours);
+  return !t->failed;
 }
 
-void
+bool
 topology_maps (FILE *fp, const struct snapshot *s, bool colour)
 {
   struct table t = { 0 };
@@ -286,7 +288,7 @@ topology_maps (FILE *fp, const struct snapshot *s, bool colour)
                m->facts.vendor[0] ? m->facts.vendor : "-",
                m->facts.product[0] ? m->facts.product : "-");
   }
-  table_print (fp, &t, colour);
+  return table_print (fp, &t, colour);
 }
 
 static const char *
@@ -303,7 +305,7 @@ time_text (double seconds, char *buf, size_t size)
   return buf;
 }
 
-void
+bool
 topology_paths (FILE *fp, const struct snapshot *s, bool colour)
 {
   struct table t = { 0 };
@@ -332,10 +334,10 @@ topology_paths (FILE *fp, const struct snapshot *s, bool colour)
                  in_flight, time_text (c->mean, mean, sizeof mean),
                  time_text (c->p99, p99, sizeof p99));
     }
-  table_print (fp, &t, colour);
+  return table_print (fp, &t, colour);
 }
 
-void
+bool
 topology_sessions (FILE *fp, const struct snapshot *s, bool colour)
 {
   struct table t = { 0 };
@@ -359,5 +361,5 @@ topology_sessions (FILE *fp, const struct snapshot *s, bool colour)
                n->target[0] ? n->target : "(discovery)",
                n->why[0] ? n->why : "-");
   }
-  table_print (fp, &t, colour);
+  return table_print (fp, &t, colour);
 }

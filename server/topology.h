@@ -26,13 +26,13 @@
 
 #include "snapshot.h"
 
-/* As `multipath -ll`. */
-extern void topology_print (FILE *fp, const struct snapshot *s, bool colour);
+/* false: no memory, and not all was printed.  As `multipath -ll`. */
+extern bool topology_print (FILE *fp, const struct snapshot *s, bool colour);
 /* As `multipathd show maps` and `show paths`, with more columns; one header
  * line, left out when there is nothing below it. */
-extern void topology_maps (FILE *fp, const struct snapshot *s, bool colour);
-extern void topology_paths (FILE *fp, const struct snapshot *s, bool colour);
-extern void topology_sessions (FILE *fp, const struct snapshot *s, bool colour);
+extern bool topology_maps (FILE *fp, const struct snapshot *s, bool colour);
+extern bool topology_paths (FILE *fp, const struct snapshot *s, bool colour);
+extern bool topology_sessions (FILE *fp, const struct snapshot *s, bool colour);
 
 /* topology-json.c: a new reference, NULL: no memory.  The first one is
  * multipathd's `show maps json`; the others have its keys, in a flat list. */

@@ -17,7 +17,13 @@ for source in "$testsdir"/unit-*.c; do
   [ "$name" != unit-random ] || extra=("${fake[@]}")
   # Its wrapped malloc must not get into the others.
   flags=("${build_flags[@]}")
-  [ "$name" != unit-indoubt ] || build_flags+=(-Wl,--wrap=malloc)
+  [ "$name" != unit-indoubt ] || build_flags+=("-Wl,--wrap=malloc")
+  case $name in
+    unit-alloc-*)
+      build_flags+=(-include "$testsdir/alloc-real.h" "-Wl,@$testsdir/alloc-fail.wrap")
+      extra=(alloc-fail.c alloc-fail-iscsi.c "${fake[@]}") ;;
+  esac
+  [ "$name" != unit-alloc-engine ] || build_flags+=("$tmpdir/asan/plugin-exports.o")
   build_test "$tmpdir/asan" "$name" "$name.c" "${extra[@]}"
   build_flags=("${flags[@]}")
   say "$name"

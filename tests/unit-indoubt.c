@@ -245,6 +245,33 @@ without_memory_all_is_in_doubt (void **unused)
   assert_int_equal (set.count, 0);
 }
 
+/* What is lent needs no memory, and is not freed. */
+static void
+a_lent_range_is_the_whole_disk (void **unused)
+{
+  struct indoubt_range range[2];
+  struct indoubt set;
+
+  (void) unused;
+  indoubt_init (&set);
+  failing = true;
+  indoubt_add_all (&set, &nexus[0], &range[0]);
+  indoubt_add_all (&set, &nexus[1], &range[1]);
+  /* One that is there is wide enough for all. */
+  assert_true (indoubt_add (&set, &nexus[0], 1, 10, 1));
+  failing = false;
+  assert_int_equal (set.count, 2);
+  assert_true (indoubt_overlaps (&set, 0, 0, 1));
+  assert_true (indoubt_overlaps (&set, 1, UINT64_MAX - 1, 1));
+  assert_true (indoubt_add (&set, &nexus[0], 1, 10, 1));
+  indoubt_release (&set, &nexus[0]);
+  assert_false (indoubt_has (&set, &nexus[0]));
+  assert_true (indoubt_overlaps (&set, 1, 10, 1));
+  indoubt_clear (&set);
+  assert_int_equal (set.count, 0);
+  assert_false (indoubt_overlaps (&set, 0, 0, UINT64_MAX));
+}
+
 static void
 edges (void **unused)
 {
@@ -316,6 +343,7 @@ main (void)
     cmocka_unit_test (noted_once),
     cmocka_unit_test (like_a_bitmap),
     cmocka_unit_test (without_memory_all_is_in_doubt),
+    cmocka_unit_test (a_lent_range_is_the_whole_disk),
     cmocka_unit_test (never_lost_without_memory),
   };
 

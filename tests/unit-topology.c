@@ -77,7 +77,7 @@ howto (void)
 }
 
 static char *
-printed (void (*print) (FILE *fp, const struct snapshot *s, bool colour),
+printed (bool (*print) (FILE *fp, const struct snapshot *s, bool colour),
          const struct snapshot *s, bool colour)
 {
   char *text = NULL;
@@ -85,7 +85,7 @@ printed (void (*print) (FILE *fp, const struct snapshot *s, bool colour),
   FILE *fp = open_memstream (&text, &len);
 
   assert_non_null (fp);
-  print (fp, s, colour);
+  assert_true (print (fp, s, colour));
   fclose (fp);
   return text;
 }
