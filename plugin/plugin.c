@@ -239,6 +239,9 @@ start_serving (void)
     nbdkit_error ("cannot start: %m");
     return -1;
   }
+  if (!replies_install ())
+    log_debug ("replies go out in pieces: nbdkit's send () is not where it "
+               "should be");
   if (!guard_is_installed ())
     log_warning ("this libiscsi cannot be guarded against targets that break "
                  "the protocol");

@@ -4,6 +4,8 @@
 #define MPISCSI_PLUGIN_H
 
 #define NBDKIT_API_VERSION 2
+#include <stdbool.h>
+
 #include <nbdkit-plugin.h>
 
 #include "engine.h"
@@ -50,6 +52,9 @@ extern int mpiscsi_extents (void *handle, uint32_t count, uint64_t offset,
                             uint32_t flags, struct nbdkit_extents *extents);
 
 /* exports.c */
+/* replies.c */
+extern bool replies_install (void);
+
 extern void *mpiscsi_open (int readonly);
 extern void mpiscsi_close (void *handle);
 extern int mpiscsi_list_exports (int readonly, int is_tls,

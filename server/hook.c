@@ -87,18 +87,25 @@ find_slot (const struct object *o, const char *name)
 }
 
 /* The plugin is unloaded, and the library may stay for somebody else. */
-__attribute__ ((destructor)) static void
-restore (void)
+static void
+restore (unsigned down_to)
 {
-  while (nr_slots > 0) {
+  while (nr_slots > down_to) {
     nr_slots--;
     *slots[nr_slots].slot = slots[nr_slots].was;
   }
 }
 
+__attribute__ ((destructor)) static void
+restore_all (void)
+{
+  restore (0);
+}
+
 bool
 hook_library (void *function, const char *soname, const struct hook *hooks)
 {
+  const unsigned before = nr_slots;
   struct link_map *map;
   struct object o;
   Dl_info info;
@@ -111,16 +118,16 @@ hook_library (void *function, const char *soname, const struct hook *hooks)
       o.plt == NULL || o.entry_size == 0)
     return false;
   for (n = 0; hooks[n].name != NULL; n++) {
-    if (n == MAX_HOOKS)
+    if (before + n == MAX_HOOKS)
       return false;
-    slots[n].slot = find_slot (&o, hooks[n].name);
-    if (slots[n].slot == NULL)
+    slots[before + n].slot = find_slot (&o, hooks[n].name);
+    if (slots[before + n].slot == NULL)
       return false;
-    slots[n].was = *slots[n].slot;
+    slots[before + n].was = *slots[before + n].slot;
   }
-  for (nr_slots = 0; nr_slots < n; nr_slots++)
-    if (!set_slot (slots[nr_slots].slot, hooks[nr_slots].function)) {
-      restore ();
+  for (; nr_slots < before + n; nr_slots++)
+    if (!set_slot (slots[nr_slots].slot, hooks[nr_slots - before].function)) {
+      restore (before);
       return false;
     }
   return true;

@@ -12,7 +12,8 @@ struct hook {
 
 /* The library that FUNCTION is in, if its soname begins with SONAME, calls
  * those from now on; nobody else does.  Undone when we are unloaded.  False:
- * nothing was changed.  Once in a process, before the library is used. */
+ * nothing was changed.  Before the library is used; at most 8 in a process.
+ * SONAME "": also the program itself, if FUNCTION is its. */
 extern bool hook_library (void *function, const char *soname,
                           const struct hook *hooks);
 
