@@ -14,7 +14,7 @@ for source in "$testsdir"/unit-*.c; do
   name=$(basename "$source" .c)
   [ "$name" != unit-session ] || continue       # half a minute; the next has all of it
   extra=()
-  [ "$name" != unit-random ] || extra=("${fake[@]}")
+  case $name in unit-random | unit-hedge) extra=("${fake[@]}") ;; esac
   # Its wrapped malloc must not get into the others.
   flags=("${build_flags[@]}")
   [ "$name" != unit-indoubt ] || build_flags+=("-Wl,--wrap=malloc")
