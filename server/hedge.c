@@ -176,7 +176,8 @@ hedge_lost (struct command *cmd)
 
 /* ---- the beginning -------------------------------------------------------- */
 
-/* No read on it is late itself, and it is known what late is there. */
+/* No read on it is late itself, and it is known what late is there.  (TCP's
+ * unacked_since is of the last tick: too old to say anything here.) */
 static bool
 is_prompt (const struct path *p, double now)
 {
@@ -184,7 +185,7 @@ is_prompt (const struct path *p, double now)
   const double limit = lateness_limit (&p->lateness);
   const struct list *l;
 
-  if (limit == 0 || s->unacked_since > 0)
+  if (limit == 0)
     return false;
   for (l = s->in_flight.next; l != &s->in_flight; l = l->next) {
     const struct command *cmd = list_entry (l, struct command, node);
