@@ -175,6 +175,7 @@ struct command {
   bool may_be_short;            /* an answer shorter than bytes is good */
   bool hedgeable;               /* in a struct read_parts: may be hedged */
   bool hedged;                  /* was, once: never again */
+  bool refused;                 /* by the budget; perhaps not the next time */
   struct hedge *hedge;          /* hedge.h: of it, or that it belongs to */
   bool optional;                /* not every target has it: no error in the log */
   uint8_t parameters[24];       /* UNMAP's list with one range */
@@ -466,7 +467,7 @@ struct map {
     unsigned nr_out;
     uint64_t bytes_out;
     struct hedge_budget budget;
-    uint64_t sent, won, refused;        /* refused: by the budget */
+    uint64_t sent, won, refused;        /* reads; by the budget */
   } hedging;
   /* Tried, and refused as unknown; workers read and write without the lock:
    * a stale value costs one more try. */

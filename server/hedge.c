@@ -237,7 +237,9 @@ hedge (struct command *first, double now)
   if (p == NULL)
     return;
   if (!hedge_budget_spend (&m->hedging.budget)) {
-    m->hedging.refused++;
+    if (!first->refused)
+      m->hedging.refused++;
+    first->refused = true;
     return;
   }
   h = calloc (1, sizeof *h);
