@@ -176,7 +176,7 @@ hedge_lost (struct command *cmd)
 
 /* ---- the beginning -------------------------------------------------------- */
 
-/* No read on it is late itself, and it is known what late is there.  (TCP's
+/* No read on it is late itself or about to be, and it is known what late is there.  (TCP's
  * unacked_since is of the last tick: too old to say anything here.) */
 static bool
 is_prompt (const struct path *p, double now)
@@ -192,7 +192,7 @@ is_prompt (const struct path *p, double now)
 
     /* A flush may well take its time. */
     if (cmd->dir == SCSI_XFER_READ && cmd->accounted)
-      return now - cmd->submitted < limit;
+      return now - cmd->submitted < limit / 2;
   }
   return true;
 }

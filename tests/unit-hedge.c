@@ -610,6 +610,11 @@ not_when_all_are_late (void **unused)
 
   (void) unused;
   serve (2);
+  /* Late after 0.3 s: both are sent long before. */
+  engine_lock (engine);
+  for (unsigned i = 0; i < 2; ++i)
+    add (&path_at (i)->lateness, 512, 0.1);
+  engine_unlock (engine);
   for (unsigned i = 0; i < 2; ++i)
     make_late (i, LATE);
   for (unsigned i = 0; i < 2; ++i)
