@@ -6,6 +6,7 @@
 
 #include "engine.h"
 #include "fence.h"
+#include "hedge.h"
 
 /* A command whose path dies each time, within POISON seconds, is what kills
  * it. */
@@ -98,6 +99,8 @@ map_dispatch (struct map *m)
     cmd->lun = p->lun;
     cmd->accounted = true;
     selector_start_io (&p->sel, cmd->bytes);
+    if (cmd->hedgeable)
+      hedge_sent (cmd);
     session_submit (p->session, cmd);
   }
 }
@@ -166,6 +169,7 @@ command_lost (struct command *cmd)
   struct map *m = cmd->req->map;
 
   cmd->path->stats.errors++;
+  hedge_forget (cmd);
   fence_lost (cmd);
   failover (m, cmd);
 }
@@ -211,14 +215,49 @@ log_failure (struct command *cmd, enum scsi_result result, const char *text)
 }
 
 void
+path_verdict_actions (struct path *p, const struct verdict *v)
+{
+  struct session *s = p->session;
+
+  if (v->actions & ACTION_LOWER_DEPTH)
+    lower_depth (s);
+  if (v->actions & (ACTION_CHECK_CAPACITY | ACTION_CHECK_IDENTITY))
+    s->want_probe = true;
+  if (v->actions & ACTION_CHECK_IDENTITY) {
+    /* Perhaps another disk is there now: not one more command this way before
+     * that is known.  act_up () opens the session again after the probe. */
+    s->limit_now = 0;
+    engine_kick (s->engine);
+    return;
+  }
+  if (v->actions & (ACTION_TARGET_RESET | ACTION_DATA_LOST))
+    path_target_reset (p);
+}
+
+void
+path_answered (struct path *p, const struct command *cmd, double seconds)
+{
+  p->stats.ios++;
+  latency_add (&p->latency, seconds);
+  p->average_latency = latency_average (p->average_latency, seconds, 1 / 16.);
+  if (cmd->dir == SCSI_XFER_READ)
+    p->stats.bytes_read += cmd->bytes;
+  else
+    p->stats.bytes_written += cmd->bytes;
+  if (cmd->hedgeable)
+    hedge_read_done (p, seconds);
+}
+
+void
 command_answered (struct command *cmd, enum scsi_result result,
                   const struct sense *sense)
 {
   struct map *m = cmd->req->map;
   struct path *p = cmd->path;
   struct verdict v = verdict_of (result, sense);
-  double latency;
   char text[100];
+
+  hedge_forget (cmd);
 
   /* What not every LUN can do: no reason to doubt the path, unless the LUN
    * itself is gone (25h). */
@@ -228,38 +267,21 @@ command_answered (struct command *cmd, enum scsi_result result,
     v.kind = VERDICT_FAIL;
     v.error = ENOTSUP;
   }
-  if (v.actions & ACTION_LOWER_DEPTH)
-    lower_depth (p->session);
-  if (v.actions & (ACTION_CHECK_CAPACITY | ACTION_CHECK_IDENTITY))
-    p->session->want_probe = true;
+  path_verdict_actions (p, &v);
   if (v.actions & ACTION_CHECK_IDENTITY) {
-    /* Perhaps another disk is there now: not one more command this way before
-     * that is known.  act_up () opens the session again after the probe. */
-    p->session->limit_now = 0;
-    engine_kick (m->engine);
     map_requeue (m, cmd);
     return;
   }
-  if (v.actions & (ACTION_TARGET_RESET | ACTION_DATA_LOST))
-    path_target_reset (p);
 
   switch (v.kind) {
   case VERDICT_DONE:
-    p->stats.ios++;
-    latency = engine_now () - cmd->submitted;
-    latency_add (&p->latency, latency);
-    p->average_latency = latency_average (p->average_latency, latency,
-                                          1 / 16.);
+    path_answered (p, cmd, engine_now () - cmd->submitted);
     if (cmd->modifies) {
       m->written++;
       m->reserved = false;
     }
     else if (cmd->req->op == OP_FLUSH && cmd->req->flush_reaches > m->flushed)
       m->flushed = cmd->req->flush_reaches;
-    if (cmd->dir == SCSI_XFER_READ)
-      p->stats.bytes_read += cmd->bytes;
-    else
-      p->stats.bytes_written += cmd->bytes;
     if (cmd->may_be_short && cmd->task.residual_status ==
         SCSI_RESIDUAL_UNDERFLOW)
       cmd->req->residual = cmd->task.residual;

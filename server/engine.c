@@ -13,6 +13,7 @@
 
 #include "engine.h"
 #include "fence.h"
+#include "hedge.h"
 
 /* How often sessions and queues are looked at, with and without work. */
 #define TICK_BUSY 0.1
@@ -215,6 +216,7 @@ engine_settle (struct engine *e)
       session_flush (s);
     }
   } while (more);
+  hedge_sweep (e);
   e->in_settle = false;
 }
 
@@ -296,6 +298,7 @@ kick_cb (EV_P_ ev_async *w, int revents)
     resolve_poll (s);
     start_wanted_probe (s);
   }
+  hedge_wake (e);
 }
 
 /* The wake-up is all: prepare_cb does the work. */
@@ -438,6 +441,7 @@ engine_new (const struct settings *settings)
   list_init (&e->dispatch);
   list_init (&e->flush);
   list_init (&e->told);
+  hedge_init (e);
   e->next_session_id = 1;
   e->cpu = affinity_choose (settings->cpu_affinity);
   e->loop_is_ours = true;

@@ -71,6 +71,8 @@
  *   session dies: all of session->in_flight -> head of map->queue, in order,
  *           AFTER the context is destroyed, since libiscsi keeps pointers to
  *           the tasks inside the commands until then.
+ *   late: a read, if the settings say so, goes out on another path as well;
+ *           when that one wins it has no request any more (hedge.h).
  *   no usable path: no_path_retry decides: fail at once, or wait in
  *           map->queue until a path is back or the time is over.
  *
@@ -103,7 +105,7 @@
 #include "guard.h"
 #include "health.h"
 #include "indoubt.h"
-#include "latency.h"
+#include "lateness.h"
 #include "list.h"
 #include "scsi.h"
 #include "selector.h"
@@ -116,6 +118,7 @@ struct session;
 struct path;
 struct map;
 struct request;
+struct hedge;
 
 /* ---- log.c --------------------------------------------------------------- */
 
@@ -170,6 +173,10 @@ struct command {
   uint64_t origin;              /* in-doubt: number of this write; 0 none yet */
   bool aborted;                 /* by our own LOGICAL UNIT RESET: not in doubt */
   bool may_be_short;            /* an answer shorter than bytes is good */
+  bool hedgeable;               /* in a struct read_parts: may be hedged */
+  bool hedged;                  /* was, once: never again */
+  bool refused;                 /* by the budget; perhaps not the next time */
+  struct hedge *hedge;          /* hedge.h: of it, or that it belongs to */
   bool optional;                /* not every target has it: no error in the log */
   uint8_t parameters[24];       /* UNMAP's list with one range */
   bool accounted;               /* counts in the selector */
@@ -193,6 +200,7 @@ struct request {
   struct map *map;
   enum request_op op;
   struct command *parts;        /* &part, or malloc'd by request_run's caller */
+  bool hedgeable;               /* parts are of read_parts_new () */
   struct command part;
   unsigned nr_parts;
   uint64_t flush_reaches;       /* map->written when the flush was sent */
@@ -233,6 +241,7 @@ extern int request_init (struct request *req, struct map *map,
 extern int request_finish (struct request *req);
 /* Lock held: the last step of each part; ERROR 0 or errno. */
 extern void request_part_done (struct engine *e, struct command *cmd, int error);
+extern void request_part_over (struct engine *e, struct request *req, int error);
 /* No lock: wake the workers of what engine_settle collected. */
 extern void requests_wake (struct request *completed);
 extern void command_prepare (struct command *cmd, int cdb_len,
@@ -378,6 +387,9 @@ struct path {
   double check_interval;
   struct session_stats stats;
   struct latency latency;       /* of commands that succeeded */
+  struct lateness lateness;     /* of reads, while they may be hedged */
+  uint64_t hedges_sent, hedges_won;     /* second reads on this path */
+  uint64_t hedged_away;         /* late reads of it, sent on another one */
   uint64_t path_faults;
   bool check_identity;          /* the checker's second step */
   double slow_since;            /* 0: not slower than the others */
@@ -447,6 +459,16 @@ struct map {
   double queue_seconds;         /* spent that way before */
   uint64_t queue_timeouts, group_switches, loads;
   uint64_t transfer_limit;      /* bytes of one command */
+  /* Of the settings.  Workers look without the lock: a stale value costs one
+   * read without a hedge, or some memory. */
+  _Atomic bool hedges;
+  struct {
+    struct list out;            /* struct hedge */
+    unsigned nr_out;
+    uint64_t bytes_out;
+    struct hedge_budget budget;
+    uint64_t sent, won, refused;        /* reads; by the budget */
+  } hedging;
   /* Tried, and refused as unknown; workers read and write without the lock:
    * a stale value costs one more try. */
   _Atomic bool no_write_same, no_ndob, no_unmap, no_lba_status;
@@ -503,6 +525,11 @@ extern void map_requeue (struct map *m, struct command *cmd);
 extern void map_check (struct map *m, double now);
 extern void map_wake_delayed (struct map *m, double now);
 extern void map_fail_all (struct map *m, int error);
+/* For command_answered and hedge.c: what an answer says of the path and its
+ * target besides; and the statistics of a good one. */
+extern void path_verdict_actions (struct path *p, const struct verdict *v);
+extern void path_answered (struct path *p, const struct command *cmd,
+                           double seconds);
 /* From a libiscsi callback: what to do with the answer to a NBD command. */
 extern void command_answered (struct command *cmd, enum scsi_result result,
                               const struct sense *sense);
@@ -561,6 +588,10 @@ struct engine {
   struct list dispatch;         /* maps with something to send */
   struct list flush;            /* sessions with something to write */
   struct list told;             /* internal commands that have an answer */
+  struct list hedges_over;      /* to be freed outside of libiscsi */
+  ev_timer hedge_timer;
+  bool hedge_awake;             /* the timer runs, or is about to */
+  bool hedgeable_sent;          /* since its last look */
   uint64_t failovers;           /* commands sent again on another path */
   bool need_fence;              /* fence_check for all maps, soon */
   uint64_t last_origin;

@@ -76,6 +76,9 @@ map_new (struct engine *e, const struct lu_facts *facts, const char *target)
   list_init (&m->queue);
   list_init (&m->delayed);
   list_init (&m->parked);
+  list_init (&m->hedging.out);
+  hedge_budget_init (&m->hedging.budget);
+  m->hedges = m->settings.hedged_reads;
   list_init (&m->fences);
   indoubt_init (&m->indoubt);
   list_init (&m->dispatch_node);
@@ -112,6 +115,7 @@ map_reconfigure (struct map *m)
   free (m->name);
   m->name = name;
   m->bad_prio = false;
+  m->hedges = m->settings.hedged_reads;
   list_for_each (l, next, &m->paths)
     path_set_prio (list_entry (l, struct path, map_node));
   map_regroup (m);

@@ -187,6 +187,8 @@ const struct option options[] = {
   { "dev_loss_tmo", OPTION_TMO, 0, 4294967295.0, M (dev_loss_tmo),
     MAPS | IN_PROTOCOL, NULL, "off",
     "seconds after which a lost path is removed; off or infinity for never" },
+  { "hedged_reads", OPTION_BOOL, 0, 0, M (hedged_reads), MAPS, NULL, "off",
+    "send a read that is late on its path on another path as well" },
   { "user_friendly_names", OPTION_BOOL, 0, 0, M (user_friendly_names), MAPS,
     NULL, "no", "name maps mpatha, mpathb ... when they have no alias" },
   { "reservation_key", OPTION_KEY, 0, 0, M (reservation_key),

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "engine.h"
+#include "hedge.h"
 
 /* Milliseconds that a worker polls for its answer itself (engine.h, WHO
  * POLLS). */
@@ -76,23 +77,31 @@ requests_wake (struct request *req)
 }
 
 void
-request_part_done (struct engine *e, struct command *cmd, int error)
+request_part_over (struct engine *e, struct request *req, int error)
 {
-  struct request *req = cmd->req;
-
   if (error != 0 && req->error == 0)
     req->error = error;
   if (--req->parts_left == 0) {
+    if (req->hedgeable)
+      read_parts_abandon (req);
     req->next = e->completed;
     e->completed = req;
   }
+}
+
+void
+request_part_done (struct engine *e, struct command *cmd, int error)
+{
+  request_part_over (e, cmd->req, error);
 }
 
 int
 request_finish (struct request *req)
 {
   request_run (req);
-  if (req->parts != &req->part)
+  if (req->hedgeable)
+    read_parts_free (req->parts);
+  else if (req->parts != &req->part)
     free (req->parts);
   if (req->error != 0) {
     errno = req->error;
@@ -101,17 +110,19 @@ request_finish (struct request *req)
   return 0;
 }
 
-int
-request_init (struct request *req, struct map *map, enum request_op op,
-              unsigned nr_parts)
+static int
+init (struct request *req, struct map *map, enum request_op op,
+      unsigned nr_parts, bool hedgeable)
 {
   memset (req, 0, sizeof *req);
   req->map = map;
   req->op = op;
   req->nr_parts = nr_parts;
   req->parts = &req->part;
-  if (nr_parts > 1) {
-    req->parts = calloc (nr_parts, sizeof *req->parts);
+  req->hedgeable = hedgeable;
+  if (nr_parts > 1 || hedgeable) {
+    req->parts = hedgeable ? read_parts_new (nr_parts)
+      : calloc (nr_parts, sizeof *req->parts);
     if (req->parts == NULL) {
       errno = ENOMEM;
       return -1;
@@ -119,9 +130,17 @@ request_init (struct request *req, struct map *map, enum request_op op,
   }
   for (unsigned i = 0; i < nr_parts; ++i) {
     req->parts[i].req = req;
+    req->parts[i].hedgeable = hedgeable;
     list_init (&req->parts[i].node);
   }
   return 0;
+}
+
+int
+request_init (struct request *req, struct map *map, enum request_op op,
+              unsigned nr_parts)
+{
+  return init (req, map, op, nr_parts, false);
 }
 
 /* Reads and writes share all but the CDB and the direction. */
@@ -140,8 +159,10 @@ transfer (struct map *map, void *buf, uint32_t count, uint64_t offset,
     errno = EINVAL;
     return -1;
   }
-  if (request_init (&req, map, write ? OP_WRITE : OP_READ,
-                    count / limit + (count % limit != 0)) == -1)
+  if (init (&req, map, write ? OP_WRITE : OP_READ,
+            count / limit + (count % limit != 0),
+            !write && atomic_load_explicit (&map->hedges,
+                                            memory_order_relaxed)) == -1)
     return -1;
   for (i = 0; i < req.nr_parts; ++i) {
     struct command *cmd = &req.parts[i];

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #include "engine.h"
+#include "hedge.h"
 
 static enum scsi_result
 result_of_status (int status)
@@ -180,6 +181,8 @@ command_cb (struct iscsi_context *ctx, int status, void *command_data,
   release (cmd);
   if (cmd->req != NULL)
     command_answered (cmd, result, &sense);
+  else if (cmd->hedge != NULL)
+    hedge_answered (cmd, result, &sense);
   else {
     cmd->result = result;
     cmd->sense = sense;

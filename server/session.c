@@ -14,6 +14,7 @@
 
 #include "engine.h"
 #include "fence.h"
+#include "hedge.h"
 
 #define MAX_REDIRECTS 8
 #define LOGOUT_TIMEOUT 1.0
@@ -141,6 +142,8 @@ teardown (struct session *s, bool abort)
     }
     if (cmd->req != NULL)
       command_lost (cmd);
+    else if (cmd->hedge != NULL)
+      hedge_lost (cmd);
     else {
       cmd->result = RESULT_LOST;
       cmd->sense.valid = false;

@@ -69,6 +69,7 @@ struct map_settings {
   int no_path_retry;                    /* fail */
   double fast_io_fail_tmo;              /* 5; TMO_OFF */
   double dev_loss_tmo;                  /* TMO_OFF */
+  bool hedged_reads;                    /* off */
   bool user_friendly_names;             /* no */
   char *reservation_key;                /* NULL if none; reservation_key_parse */
   char *alias_prefix;                   /* "mpath" */

@@ -29,6 +29,9 @@ copy_path (struct snapshot_path *to, const struct path *p)
   to->counters.bytes_written = p->stats.bytes_written;
   to->counters.errors = p->stats.errors;
   to->counters.retries = p->stats.retries;
+  to->counters.hedged = p->hedged_away;
+  to->counters.hedges = p->hedges_sent;
+  to->counters.hedges_won = p->hedges_won;
   to->counters.in_flight = p->sel.in_flight;
   to->counters.mean = latency_mean (&p->latency);
   to->counters.p99 = latency_quantile (&p->latency, 0.99);
@@ -84,6 +87,10 @@ copy_map (struct snapshot_map *to, const struct map *m)
   to->fence.expired = m->fence_stats.expired;
   to->fence.pending = list_length (&m->fences);
   to->fence.waiting = list_length (&m->parked);
+  to->hedged_reads = m->hedges;
+  to->hedges = m->hedging.sent;
+  to->hedges_won = m->hedging.won;
+  to->hedges_refused = m->hedging.refused;
   to->nr_active = m->nr_active;
   to->name = strdup (m->name);
   /* One more than there are: calloc (0) may give NULL. */

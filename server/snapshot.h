@@ -21,6 +21,9 @@ struct path;
 
 struct snapshot_counters {
   uint64_t ios, bytes_read, bytes_written, errors, retries;
+  /* Late reads of this path that went out on another one as well; such reads
+   * of other paths on this one, and how many of them it answered first. */
+  uint64_t hedged, hedges, hedges_won;
   unsigned in_flight;
   double mean, p99;             /* seconds from sending to the answer */
 };
@@ -63,6 +66,8 @@ struct snapshot_map {
     uint64_t in_doubt, parked, reinstated, resets, expired;
     unsigned pending, waiting;
   } fence;
+  bool hedged_reads;
+  uint64_t hedges, hedges_won, hedges_refused;
   unsigned nr_active;
   unsigned nr_groups, nr_paths;
   struct snapshot_group *groups;

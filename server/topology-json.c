@@ -20,12 +20,15 @@ add (json_t *array, json_t *member)
 static json_t *
 counters_json (const struct snapshot_counters *c)
 {
-  return json_pack ("{s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f}",
+  return json_pack ("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f}",
                     "ios", (json_int_t) c->ios,
                     "bytes_read", (json_int_t) c->bytes_read,
                     "bytes_written", (json_int_t) c->bytes_written,
                     "errors", (json_int_t) c->errors,
                     "retries", (json_int_t) c->retries,
+                    "hedged", (json_int_t) c->hedged,
+                    "hedges", (json_int_t) c->hedges,
+                    "hedges_won", (json_int_t) c->hedges_won,
                     "in_flight", (json_int_t) c->in_flight,
                     "latency_mean_us", c->mean * 1e6,
                     "latency_p99_us", c->p99 * 1e6);
@@ -116,7 +119,7 @@ map_json (const struct snapshot *s, const struct snapshot_map *m)
   topology_failback (m, failback, sizeof failback);
   topology_queueing (m, queueing, sizeof queueing);
   return json_pack ("{s:s,s:s,s:s,s:s,s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:I,s:s,s:s,"
-                    "s:s,s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:b,s:i,s:o,s:o}",
+                    "s:s,s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:b,s:b,s:I,s:I,s:I,s:i,s:o,s:o}",
                     "name", m->name, "uuid", m->facts.wwid, "sysfs", sysfs,
                     "failback", failback, "queueing", queueing,
                     "paths", (int) m->nr_paths,
@@ -136,6 +139,10 @@ map_json (const struct snapshot *s, const struct snapshot_map *m)
                     "block_size", (int) m->facts.block_size,
                     "active", (int) m->nr_active,
                     "thin", (int) m->facts.lbpme,
+                    "hedged_reads", (int) m->hedged_reads,
+                    "hedges", (json_int_t) m->hedges,
+                    "hedges_won", (json_int_t) m->hedges_won,
+                    "hedges_refused", (json_int_t) m->hedges_refused,
                     "pid", s->pid,
                     "fence", fence_json (m),
                     "path_groups", groups);

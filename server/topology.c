@@ -310,15 +310,15 @@ topology_paths (FILE *fp, const struct snapshot *s, bool colour)
 {
   struct table t = { 0 };
 
-  table_row (&t, NULL, 15, "hcil", "dev", "pri", "dm_st", "chk_st", "dev_st",
+  table_row (&t, NULL, 17, "hcil", "dev", "pri", "dm_st", "chk_st", "dev_st",
              "map", "ios", "read", "written", "errors", "retries", "in_flight",
-             "mean", "p99");
+             "mean", "p99", "hedged", "won");
   for (unsigned i = 0; i < s->nr_maps; ++i)
     for (unsigned k = 0; k < s->maps[i].nr_paths; ++k) {
       const struct snapshot_path *p = &s->maps[i].paths[k];
       const struct snapshot_counters *c = &p->counters;
       char hcil[48], prio[12], ios[24], rd[16], wr[16], errors[24], retries[24],
-        in_flight[12], mean[24], p99[24];
+        in_flight[12], mean[24], p99[24], hedged[24], won[24];
 
       topology_hcil (p->session, p->tpgt, p->lun, hcil, sizeof hcil);
       snprintf (prio, sizeof prio, "%d", p->prio);
@@ -326,13 +326,16 @@ topology_paths (FILE *fp, const struct snapshot *s, bool colour)
       snprintf (errors, sizeof errors, "%" PRIu64, c->errors);
       snprintf (retries, sizeof retries, "%" PRIu64, c->retries);
       snprintf (in_flight, sizeof in_flight, "%u", c->in_flight);
-      table_row (&t, state_colour (p->state), 15, hcil, p->portal, prio,
+      snprintf (hedged, sizeof hedged, "%" PRIu64, c->hedged);
+      snprintf (won, sizeof won, "%" PRIu64, c->hedges_won);
+      table_row (&t, state_colour (p->state), 17, hcil, p->portal, prio,
                  path_dm_state (p->state), path_checker_state (p->state),
                  topology_dev_state (p->session_state), s->maps[i].name, ios,
                  topology_size (c->bytes_read, rd),
                  topology_size (c->bytes_written, wr), errors, retries,
                  in_flight, time_text (c->mean, mean, sizeof mean),
-                 time_text (c->p99, p99, sizeof p99));
+                 time_text (c->p99, p99, sizeof p99),
+                 hedged, won);
     }
   return table_print (fp, &t, colour);
 }

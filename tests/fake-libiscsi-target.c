@@ -256,6 +256,12 @@ fake_logins (struct fake_portal *p)
   return n;
 }
 
+void
+fake_forget_faults (struct fake_portal *p)
+{
+  SET (memset (p->faults, 0, sizeof p->faults));
+}
+
 unsigned
 fake_executed (struct fake_portal *p)
 {
@@ -502,7 +508,7 @@ trouble (struct fake_portal *p, struct fake_command *cmd)
 
   for (i = 0; i < NR_FAKE_TROUBLES; ++i)
     if (p->chance[i] > 0 && fake_random () % 1000 < p->chance[i] &&
-        (i != FAKE_SHORT_READ || read))
+        ((i != FAKE_SHORT_READ && i != FAKE_HALF) || read))
       break;
   if (i == NR_FAKE_TROUBLES)
     return false;
@@ -531,6 +537,10 @@ trouble (struct fake_portal *p, struct fake_command *cmd)
     if (fake_random () % 2)
       execute (p, cmd);
     cmd->die = true;
+    break;
+  case FAKE_HALF:
+    execute (p, cmd);
+    cmd->half_ms = 10 + fake_random () % 60;
     break;
   }
   return true;
@@ -564,6 +574,7 @@ fake_execute (struct fake_portal *p, struct fake_command *cmd, bool *attention)
   }
   if (f->execute || f->status == SCSI_STATUS_GOOD)
     execute (p, cmd);
+  cmd->half_ms = f->half_ms;
   cmd->status = f->status;
   cmd->key = f->key;
   cmd->asc = f->asc;

@@ -275,6 +275,8 @@ execute (struct iscsi_context *c, struct fake_command *cmd)
 
   switch (cmd->kind) {
   case FAKE_CMD_SCSI:
+    if (cmd->rest)
+      break;
     fake_execute (p, cmd, cmd->lun < FAKE_MAX_LUNS
                   ? &c->attention[cmd->lun] : &none);
     if (cmd->die) {
@@ -402,6 +404,23 @@ target_thread (void *unused)
 
 /* ---- the caller's end -------------------------------------------------------------- */
 
+/* A Data-In PDU that has only a part of the data, and more is to come: libiscsi
+ * asks the iovec each time where it goes. */
+static bool
+deliver_half (struct iscsi_context *c, struct fake_command *cmd)
+{
+  if (cmd->half_ms == 0 || cmd->rest || cmd->status != SCSI_STATUS_GOOD ||
+      cmd->task->xfer_dir != SCSI_XFER_READ)
+    return false;
+  check_task (cmd, "Data-In");
+  memcpy (cmd->task->iovector_in.iov[0].iov_base, cmd->data, cmd->len / 2);
+  cmd->rest = true;
+  cmd->due = fake_now () + cmd->half_ms / 1e3;
+  list_add_tail (&c->target, &cmd->node);
+  pthread_cond_signal (&work);
+  return true;
+}
+
 static void
 deliver (struct iscsi_context *c, struct fake_command *cmd)
 {
@@ -411,6 +430,8 @@ deliver (struct iscsi_context *c, struct fake_command *cmd)
   void *data = NULL;
 
   list_del (&cmd->node);
+  if (deliver_half (c, cmd))
+    return;
   switch (cmd->kind) {
   case FAKE_CMD_SCSI:
     check_task (cmd, "answer");
@@ -432,9 +453,12 @@ deliver (struct iscsi_context *c, struct fake_command *cmd)
       task->datain.data[14] = cmd->asc;
       task->datain.data[15] = cmd->ascq;
     }
-    else if (task->xfer_dir == SCSI_XFER_READ && status == SCSI_STATUS_GOOD)
-      memcpy (task->iovector_in.iov[0].iov_base, cmd->data,
-              cmd->len - cmd->residual);
+    else if (task->xfer_dir == SCSI_XFER_READ && status == SCSI_STATUS_GOOD) {
+      const uint32_t from = cmd->rest ? cmd->len / 2 : 0;
+
+      memcpy ((uint8_t *) task->iovector_in.iov[0].iov_base + from,
+              cmd->data + from, cmd->len - from - cmd->residual);
+    }
     break;
   case FAKE_CMD_LOGIN:
     if (status == SCSI_STATUS_GOOD)

@@ -111,14 +111,17 @@ struct fake_fault {
   uint32_t residual;            /* GOOD, but so many bytes are missing */
   bool silent;                  /* and that is not told */
   bool execute;                 /* executed, whatever is answered */
+  unsigned half_ms;             /* half of a read's data, the rest so much later */
   bool hang;                    /* never answered */
   bool die;                     /* the connection is closed instead */
 };
 extern void fake_fault (struct fake_portal *p, struct fake_fault fault);
+/* Takes back what was not used of them. */
+extern void fake_forget_faults (struct fake_portal *p);
 /* The same by lot, so many of 1000 commands. */
 enum fake_trouble {
   FAKE_BUSY, FAKE_TASK_SET_FULL, FAKE_ATTENTION, FAKE_ABORTED, FAKE_SHORT_READ,
-  FAKE_DIE, NR_FAKE_TROUBLES
+  FAKE_DIE, FAKE_HALF, NR_FAKE_TROUBLES
 };
 extern void fake_set_chance (struct fake_portal *p, enum fake_trouble trouble,
                              unsigned permille);
@@ -159,6 +162,8 @@ struct fake_command {
   uint32_t residual;
   bool silent;
   bool die;                     /* the connection ends instead */
+  unsigned half_ms;             /* to be delivered in two pieces */
+  bool rest;                    /* the first one was */
   bool aborted;                 /* by a LUN reset: never answered */
   double due;                   /* monotonic */
 };

@@ -19,7 +19,8 @@ const char control_help[] =
   "or on one with \"at ADDRESS:PORT COMMAND\" (where the proxy listens):\n"
   "  stats                       counters: connections, bytes, PDUs, SCSI opcodes\n"
   "  reset                       switch all faults off\n"
-  "  delay-answers MS [CDB]      each answer MS later (CDB: of these commands only); 0 off\n"
+  "  delay-answers MS [CDB [N]]  each answer MS later (CDB: of these commands only; N: only\n"
+  "                              so many of 1000, by lot); 0 off\n"
   "  slow MS                     SCSI commands end one by one, MS each; NOPs at once; 0 off\n"
   "  drop both|c2t|t2c on|off    swallow PDUs; TCP goes on acknowledging; no FIN passes\n"
   "  pause on|off                read and write nothing, as if stopped (SIGSTOP)\n"
@@ -149,8 +150,11 @@ do_delay (struct portal *p, char **w)
   struct rules *r = &p->rules;
 
   r->delay_filtered = w[2] != NULL;
+  r->delay_permille = 1000;
   return number (w[1], 10, 0, 3600000, &r->delay_ms) &&
-    (w[2] == NULL || cdb_filter_parse (w[2], &r->delay_filter));
+    (w[2] == NULL || cdb_filter_parse (w[2], &r->delay_filter)) &&
+    (w[2] == NULL || w[3] == NULL ||
+     number (w[3], 10, 0, 1000, &r->delay_permille));
 }
 
 static bool
@@ -375,7 +379,7 @@ static const struct {
   int max_args;
 } commands[] = {
   { "reset", do_reset, 0 },
-  { "delay-answers", do_delay, 2 },
+  { "delay-answers", do_delay, 3 },
   { "slow", do_slow, 1 },
   { "drop", do_drop, 2 },
   { "pause", do_pause, 1 },

@@ -202,7 +202,7 @@ answer (struct link *l, uint8_t *pdu, bool from_target, int cdb0)
   if (r->delay_ms && l->full_feature &&
       (!r->delay_filtered ||
        (cdb0 != -1 && cdb_filter_match (&r->delay_filter, (uint8_t) cdb0))) &&
-      due < now + r->delay_ms)
+      due < now + r->delay_ms && random () % 1000 < r->delay_permille)
     due = now + r->delay_ms;
   /* Never before what was said of the same task. */
   for (a = l->delayed; a != NULL; a = a->next)

@@ -36,6 +36,7 @@ struct hold {                   /* armed for writes that touch this range */
 #define MAX_ARMED 16
 struct rules {
   int64_t delay_ms, slow_ms;
+  int64_t delay_permille;       /* by lot */
   struct cdb_filter delay_filter;
   bool delay_filtered;
   bool drop_c2t, drop_t2c, pause, refuse, stop_accept;

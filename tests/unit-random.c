@@ -93,6 +93,7 @@ static struct {
   bool protected;               /* nothing happens to the first portal */
   bool may_fail;                /* EIO is an answer */
   bool eager;
+  bool hedges;                  /* and reads that are late, for no other reason */
 } plan;
 
 static struct settings *settings;
@@ -103,7 +104,8 @@ static struct map *maps[NR_DISKS];
 static _Atomic bool stop;
 static _Atomic unsigned long long nr_reads, nr_writes, nr_flushes, nr_failed;
 static unsigned nr_schedules, nr_mishaps;
-static unsigned long long nr_deaths, nr_troubles, nr_eager, nr_failovers;
+static unsigned long long nr_deaths, nr_troubles, nr_eager, nr_failovers, nr_hedges,
+  nr_hedges_won;
 
 /* What a block may contain: versions; two after a write that failed. */
 struct block { uint32_t version, other; };
@@ -381,6 +383,10 @@ make_plan (unsigned *seed)
     set ("dev-loss-tmo", "0.02");
     set ("fast-io-fail-tmo", "off");
   }
+  plan.hedges = plan.seed % 2;
+  set ("hedged-reads", plan.hedges ? "on" : "off");
+  if (plan.hedges && draw (seed, 4))    /* else some groups have one path */
+    set ("path-grouping-policy", "multibus");
 }
 
 static void
@@ -416,6 +422,8 @@ make_trouble (unsigned *seed)
     fake_set_chance (portals[i], FAKE_TASK_SET_FULL, draw (seed, 8));
     fake_set_chance (portals[i], FAKE_ATTENTION, draw (seed, 30));
     fake_set_chance (portals[i], FAKE_ABORTED, draw (seed, 30));
+    if (plan.hedges)
+      fake_set_chance (portals[i], FAKE_HALF, 40 + draw (seed, 80));
     if (i == 0 && plan.protected)
       continue;
     fake_set_chance (portals[i], FAKE_SHORT_READ, draw (seed, 5));
@@ -476,6 +484,21 @@ end_workers (void)
       give_up ("a request went wrong");
 }
 
+/* A schedule is too short to find out what is usual: 2 ms, on every path. */
+static void
+teach_usual (void)
+{
+  engine_lock (engine);
+  for (unsigned i = 0; i < NR_DISKS; ++i) {
+    struct list *l, *next;
+
+    list_for_each (l, next, &maps[i]->paths)
+      for (unsigned k = 0; k < 256; ++k)
+        lateness_add (&list_entry (l, struct path, map_node)->lateness, 0.002);
+  }
+  engine_unlock (engine);
+}
+
 static bool
 all_active (void)
 {
@@ -486,6 +509,31 @@ all_active (void)
     r &= maps[i]->nr_active == plan.nr_portals;
   engine_unlock (engine);
   return r;
+}
+
+/* Reads whose request was over long ago. */
+static bool
+no_hedges (void)
+{
+  bool r = true;
+
+  engine_lock (engine);
+  for (unsigned i = 0; i < NR_DISKS; ++i)
+    r &= list_empty (&maps[i]->hedging.out);
+  engine_unlock (engine);
+  return r;
+}
+
+static void
+wait_for_hedges (void)
+{
+  const double until = engine_now () + PATIENCE;
+
+  while (!no_hedges ()) {
+    if (engine_now () > until)
+      give_up ("a hedge does not end");
+    usleep (2000);
+  }
 }
 
 /* Nothing is under way. */
@@ -500,6 +548,12 @@ check_idle (void)
 
     if (!list_empty (&maps[i]->queue) || !list_empty (&maps[i]->delayed))
       left = "a command is left in a map's queue";
+    if (maps[i]->hedging.nr_out != 0 || maps[i]->hedging.bytes_out != 0)
+      left = "a map counts hedges that do not exist";
+    if (!plan.hedges && maps[i]->hedging.sent > 0)
+      left = "a read was hedged, against the settings";
+    nr_hedges += maps[i]->hedging.sent;
+    nr_hedges_won += maps[i]->hedging.won;
     list_for_each (l, next, &maps[i]->paths) {
       const struct path *p = list_entry (l, struct path, map_node);
       const struct session *s = p->session;
@@ -581,6 +635,7 @@ run_schedule (unsigned number)
   if (!all_active ())
     give_up ("a path is missing at the start");
 
+  teach_usual ();
   stop = false;
   make_trouble (&seed);
   memset (workers, 0, sizeof workers);
@@ -604,6 +659,7 @@ run_schedule (unsigned number)
     usleep (5000);
   }
   end_workers ();
+  wait_for_hedges ();
   check_idle ();
   check_disks ();
 
@@ -639,11 +695,15 @@ random_schedules (void **unused)
   print_message ("%u schedules: %llu reads, %llu writes, %llu flushes, %llu of "
                  "them failed where they may; %u mishaps, %llu connections "
                  "died, %llu bad answers, %llu callbacks inside a submit, "
-                 "%llu commands failed over, %u paths removed\n", nr_schedules, nr_reads,
-                 nr_writes, nr_flushes, nr_failed, nr_mishaps, nr_deaths,
-                 nr_troubles, nr_eager, nr_failovers, nr_removed);
+                 "%llu commands failed over, %u paths removed, %llu reads "
+                 "hedged and %llu of them answered by the second path first\n",
+                 nr_schedules, nr_reads, nr_writes, nr_flushes, nr_failed,
+                 nr_mishaps, nr_deaths, nr_troubles, nr_eager, nr_failovers,
+                 nr_removed, nr_hedges, nr_hedges_won);
   /* A run in which nothing happened proves nothing. */
   assert_true (nr_reads > 0 && nr_writes > 0);
+  if (nr_schedules >= 8)
+    assert_true (nr_hedges > 0);
   assert_true (nr_mishaps > 0 && nr_deaths > 0 && nr_failovers > 0);
 }
 

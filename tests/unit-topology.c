@@ -296,15 +296,16 @@ tables (void **unused)
   f->paths[0][0].counters = (struct snapshot_counters) {
     .ios = 12345, .bytes_read = 1048576, .bytes_written = 0, .errors = 1,
     .retries = 2, .in_flight = 3, .mean = 0.000312, .p99 = 0.0125,
+    .hedged = 4, .hedges = 7, .hedges_won = 6,
   };
   f->maps[0].no_path_retry = 12;
   ASSERT_PRINTS (topology_maps, &f->s, false,
                  "name       sysfs uuid                              size failback  queueing paths active write_prot vend prod\n"
                  "iscsi_data map-0 360000000000000000000000000000001 256M immediate 12 chk   2     2      rw         TEST RIGDISK\n");
   ASSERT_PRINTS (topology_paths, &f->s, false,
-                 "hcil    dev            pri dm_st  chk_st dev_st  map        ios   read written errors retries in_flight mean  p99\n"
-                 "1:0:1:1 127.0.0.1:3260 1   active ready  running iscsi_data 12345 1.0M 0       1      2       3         312us 12.5ms\n"
-                 "2:0:1:1 127.0.0.1:3261 1   active ready  running iscsi_data 0     0    0       0      0       0         -     -\n");
+                 "hcil    dev            pri dm_st  chk_st dev_st  map        ios   read written errors retries in_flight mean  p99    hedged won\n"
+                 "1:0:1:1 127.0.0.1:3260 1   active ready  running iscsi_data 12345 1.0M 0       1      2       3         312us 12.5ms 4      6\n"
+                 "2:0:1:1 127.0.0.1:3261 1   active ready  running iscsi_data 0     0    0       0      0       0         -     -      0      0\n");
   f->s.nr_sessions = 1;
   f->sessions[0].id = 1;
   strcpy (f->sessions[0].portal, "127.0.0.1:3260");
@@ -399,6 +400,9 @@ json_has_multipathds_keys (void **unused)
   f->paths[0][1].faults = 2;
   f->maps[0].fence.parked = UINT64_C (5000000000);
   f->maps[0].fence.waiting = 3;
+  f->paths[0][1].counters.hedged = 9;
+  f->maps[0].hedged_reads = true;
+  f->maps[0].hedges_won = 8;
   json = topology_json (&f->s);
   assert_non_null (json);
   assert_int_equal (json_integer_value (json_object_get (json,
@@ -420,6 +424,9 @@ json_has_multipathds_keys (void **unused)
                5000000000);
   assert_int_equal (json_integer_value (json_object_get (fence, "waiting")), 3);
   assert_int_equal (json_integer_value (json_object_get (fence, "pending")), 0);
+  assert_int_equal (json_integer_value (json_object_get (map, "hedges_won")),
+                    8);
+  assert_true (json_is_true (json_object_get (map, "hedged_reads")));
   group = json_array_get (json_object_get (map, "path_groups"), 0);
   has_keys (group, group_keys);
   assert_int_equal (json_array_size (json_object_get (group, "paths")), 2);
@@ -429,6 +436,8 @@ json_has_multipathds_keys (void **unused)
                        "127.0.0.1:3261");
   assert_string_equal (json_string_value (json_object_get (path, "lun_hex")),
                        "0x412c000000000000");
+  path = json_object_get (path, "counters");
+  assert_int_equal (json_integer_value (json_object_get (path, "hedged")), 9);
   json_decref (json);
 
   json = topology_paths_json (&f->s);
