@@ -152,6 +152,53 @@ def write_json(path, results, goals, args, seconds):
     print("wrote %s" % path)
 
 
+def table(rows):
+    """Markdown; the first row is the heading."""
+    return "".join("| %s |\n" % " | ".join(r) for r in
+                   [rows[0], ["---"] * len(rows[0])] + rows[1:])
+
+
+def markdown(results, goals, args):
+    """For README.md: the ratios with what they must be, and the situations."""
+    groups = []
+    for r in results:
+        if r.group not in groups:
+            groups.append(r.group)
+    by = {(r.group, r.row): r for r in results}
+
+    def cell(r):
+        if r is None:
+            return "-"
+        return number(r.ratio(r.us), "%.2f") + (
+            "" if r.must is None else " (%.2f)" % r.must)
+    rows = [["to qemu-nbd (must)"] + ["%s LUN, %s" % (g[1], g[0]) for g in groups]
+            + ["CPU per I/O", "p99"]]
+    for name in dict.fromkeys(r.row for r in results):
+        first = by.get((groups[0], name))
+        rows.append([name] + [cell(by.get((g, name))) for g in groups]
+                    + [number(first and first.ratio(first.us, k), "%.2f")
+                       for k in ("cpu", "p99")])
+    out = "%s; medians of %d rounds of %g s\n\n" % (machine(), args.rounds, args.runtime)
+    if results:
+        out += table(rows) + "\n"
+    if goals:
+        out += table([["situation", "measured", "must"]] + [
+            ["%s: %s" % (g.name, g.what), "%.2f %s" % (g.value, g.unit), "%s %g" % (g.op, g.must)]
+            for g in goals if g.value is not None])
+    return out.rstrip() + "\n"
+
+
+def put_in_readme(path, name, text):
+    """Between the comments of that name, instead of what is there."""
+    begin, end = "<!-- %s -->\n" % name, "<!-- end of %s -->\n" % name
+    with open(path) as f:
+        before, rest = f.read().split(begin)
+    after = rest.split(end)[1]
+    with open(path, "w") as f:
+        f.write(before + begin + text + end + after)
+    print("wrote %s" % path)
+
+
 def write_svg(prefix, results):
     """The ratios to qemu-nbd, a group of bars per row, and what must be reached
     as a dash over each bar."""

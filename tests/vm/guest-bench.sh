@@ -3,8 +3,8 @@
 # In the guest of tests/vm/run -i: how fast is /dev/nbd0 over the plugin, beside
 # dm-multipath over open-iscsi and qemu-nbd?  One target, one LUN, two portals,
 # one kernel for all.  Started by tests/bench/bench-kernel, with PLUGIN, ROUNDS,
-# SECONDS_EACH, THREADS, SERVERS and ROWS (both space-separated) in the
-# environment.
+# SECONDS_EACH, THREADS, and PLUGIN_ARGS, SERVERS and ROWS (with spaces between
+# words) in the environment.
 #
 # Prints "RESULT ROUND SERVER ROW IOPS KIB/S MEAN-US ERRORS".
 # shellcheck source=guest-lib.sh
@@ -81,10 +81,11 @@ nbd_of () {
   nbds=$((nbds + 1))
 }
 with_plugin () { # NAME [PARAMETER]...
-  local name=$1 list; shift
+  local name=$1 list more; shift
+  read -ra more <<<"$PLUGIN_ARGS"
   list=$(IFS=,; echo "${portals[*]}")
   nbd_of "$name" "/run/$name.sock" nbdkit -f -t "$THREADS" -U "/run/$name.sock" \
-    "$PLUGIN" portals="$list" discovery=off target="$IQN" lun=1 control=none "$@"
+    "$PLUGIN" portals="$list" discovery=off target="$IQN" lun=1 control=none "$@" "${more[@]}"
 }
 start () { # SERVER
   case $1 in
@@ -115,6 +116,25 @@ job_file () { # DEVICE
 # fio's terse output, version 3: 3 name, 5 error; of reads 7 KiB/s, 8 IOPS,
 # 40 mean us; writes 41 fields later.
 measure () { # ROUND SERVER
+  cpu_by_name >/run/before
+  measure_rows "$@"
+  # Where the time went: for whoever looks into it (bench-kernel -v).
+  cpu_by_name | awk 'NR == FNR { old[$1] = $2; next }
+      { ms = ($2 - old[$1]) / 1e6; if (ms > 20) printf " %s %.0f", $1, ms }
+      END { print " ms" }' /run/before - | sed "s/^/CPU $2:/"
+}
+# NAME NANOSECONDS of all threads that live, by the name of their process.
+cpu_by_name () {
+  local d name ns
+  for d in /proc/[0-9]*; do
+    { read -r name <"$d/comm"; } 2>/dev/null || continue
+    case $name in kworker*) name=kworker ;; esac
+    cat "$d"/task/*/schedstat 2>/dev/null | while read -r ns _; do
+      echo "${name// /_} $ns"
+    done
+  done | awk '{ n[$1] += $2 } END { for (k in n) print k, n[k] }' | sort
+}
+measure_rows () { # ROUND SERVER
   job_file "${device[$2]}" >/run/fio.job
   fio --output-format=terse --terse-version=3 /run/fio.job >/run/fio.out 2>/run/fio.log ||
     fail "fio on $2"
