@@ -123,11 +123,16 @@ def print_summary(results, goals):
         for text, ok in lines:
             if ok is state:
                 print("  %s: %s" % (word, text))
-    busy = [s["busy_before"] for r in results for k in r.samples.values() for s in k]
-    noisy = sum(b > 0.10 for b in busy)
+    noisy, n = noisy_samples(results)
     if noisy:
         print("Before %d of %d measurements the machine was over 10%% busy with "
-              "something else: take these figures with care." % (noisy, len(busy)))
+              "something else: take these figures with care." % (noisy, n))
+
+
+def noisy_samples(results):
+    """How many, of how many."""
+    busy = [s["busy_before"] for r in results for k in r.samples.values() for s in k]
+    return sum(b > 0.10 for b in busy), len(busy)
 
 
 def write_json(path, results, goals, args, seconds):
@@ -172,18 +177,23 @@ def markdown(results, goals, args):
         return number(r.ratio(r.us), "%.2f") + (
             "" if r.must is None else " (%.2f)" % r.must)
     rows = [["to qemu-nbd (must)"] + ["%s LUN, %s" % (g[1], g[0]) for g in groups]
-            + ["CPU per I/O", "p99"]]
+            + ["CPU per I/O (%.2f at 4k d32)" % CPU_MUST, "p99 (1.00)"]]
     for name in dict.fromkeys(r.row for r in results):
         first = by.get((groups[0], name))
         rows.append([name] + [cell(by.get((g, name))) for g in groups]
                     + [number(first and first.ratio(first.us, k), "%.2f")
                        for k in ("cpu", "p99")])
-    out = "%s; medians of %d rounds of %g s\n\n" % (machine(), args.rounds, args.runtime)
+    out = "%s.\nMedians of up to %d rounds of %g s" % (machine(), args.rounds, args.runtime)
+    noisy, n = noisy_samples(results)
+    out += "; before %d of %d measurements other work kept over 10 %% of the CPUs busy.\n\n" % (
+        noisy, n) if noisy else ".\n\n"
     if results:
         out += table(rows) + "\n"
     if goals:
         out += table([["situation", "measured", "must"]] + [
-            ["%s: %s" % (g.name, g.what), "%.2f %s" % (g.value, g.unit), "%s %g" % (g.op, g.must)]
+            ["%s: %s" % (g.name, g.what),
+             "%.2f%s %s" % (g.value, " ± %.2f" % g.noise if g.noise else "", g.unit),
+             "%s %g" % (g.op, g.must)]
             for g in goals if g.value is not None])
     return out.rstrip() + "\n"
 
@@ -191,10 +201,10 @@ def markdown(results, goals, args):
 def put_in_readme(path, name, text):
     """Between the comments of that name, instead of what is there."""
     begin, end = "<!-- %s -->\n" % name, "<!-- end of %s -->\n" % name
-    with open(path) as f:
+    with open(path, encoding="utf-8") as f:
         before, rest = f.read().split(begin)
     after = rest.split(end)[1]
-    with open(path, "w") as f:
+    with open(path, "w", encoding="utf-8") as f:
         f.write(before + begin + text + end + after)
     print("wrote %s" % path)
 
