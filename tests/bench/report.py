@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the benchmark says: table, JSON, chart.  Pure, but for the files."""
+import collections
 import json
 import os
 import shutil
@@ -10,6 +11,22 @@ import time
 
 CPU_MUST = 0.75         # server CPU per 4k I/O at depth 32, to qemu-nbd's
 PATHS_MUST = 0.95       # four paths against one
+
+
+class Goal(collections.namedtuple(
+        "Goal", "name what unit value op must samples more noise", defaults=(0,))):
+    """What is no row: the value, in unit, must be op ("<=" or ">=") must.  noise:
+    standard error of the value; more: in words."""
+    @property
+    def reached(self):
+        """None: nobody can tell."""
+        if self.value is None or abs(self.value - self.must) < 2 * self.noise:
+            return None
+        return self.value <= self.must if self.op == "<=" else self.value >= self.must
+
+    @classmethod
+    def left_out(cls, name, why):
+        return cls(name, "left out", "", None, None, None, [], why)
 
 
 class Result:
@@ -82,25 +99,48 @@ def print_result(res, first):
             number(res.median(kind, "p99"), "%.0f"), mark)).rstrip(), flush=True)
 
 
-def print_summary(results):
-    all_checks = [(r, c) for r in results for c in r.checks()]
-    missed = [(r, c) for r, c in all_checks if not c[3]]
-    print("\n%d of %d goals reached." % (len(all_checks) - len(missed), len(all_checks)))
-    for r, (what, found, must, _) in missed:
-        print("  not reached: %s, %s LUN, %s: %s %.2f, must be %s" % (
-            r.row, r.backend, r.mode, what, found, must))
-    busy = [s["busy_before"] for r in results for k in r.samples.values() for s in k]
-    noisy = sum(b > 0.10 for b in busy)
+def print_goal(g, first):
+    if first:
+        print("\nsituations\n%-24s %9s %-9s %8s" % ("name", "measured", "unit", "must"))
+    if g.value is None:
+        print("%-24s %s: %s" % (g.name, g.what, g.more), flush=True)
+        return
+    print("%-24s %9.2f %-9s %2s %5g  %s%s; %s" % (
+        g.name, g.value, g.unit, g.op, g.must,
+        {True: "", False: "MISSED  ", None: "TOO NOISY  "}[g.reached],
+        g.what, g.more), flush=True)
+
+
+def print_summary(results, goals):
+    """Which goals are reached, and which are not."""
+    lines = [("%s, %s LUN, %s: %s %.2f, must be %s" % (
+                r.row, r.backend, r.mode, what, found, must), ok)
+             for r in results for what, found, must, ok in r.checks()]
+    lines += [("%s: %.2f %s, must be %s %g" % (g.name, g.value, g.unit, g.op, g.must), g.reached)
+              for g in goals if g.value is not None]
+    print("\n%d of %d goals reached:" % (sum(ok is True for _, ok in lines), len(lines)))
+    for state, word in ((True, "reached"), (None, "too noisy to tell"), (False, "NOT REACHED")):
+        for text, ok in lines:
+            if ok is state:
+                print("  %s: %s" % (word, text))
+    noisy, n = noisy_samples(results)
     if noisy:
         print("Before %d of %d measurements the machine was over 10%% busy with "
-              "something else: take these figures with care." % (noisy, len(busy)))
+              "something else: take these figures with care." % (noisy, n))
 
 
-def write_json(path, results, args, seconds):
+def noisy_samples(results):
+    """How many, of how many."""
+    busy = [s["busy_before"] for r in results for k in r.samples.values() for s in k]
+    return sum(b > 0.10 for b in busy), len(busy)
+
+
+def write_json(path, results, goals, args, seconds):
     doc = {"machine": machine(), "seconds": round(seconds),
            "runtime": args.runtime, "rounds": args.rounds, "threads": args.threads,
            "plugin_args": args.plugin_args, "nbdkit_args": args.nbdkit_args,
-           "results": []}
+           "results": [],
+           "situations": [dict(g._asdict(), reached=g.reached) for g in goals]}
     for r in results:
         doc["results"].append({
             "mode": r.mode, "backend": r.backend, "row": r.row, "must": r.must,
@@ -114,6 +154,58 @@ def write_json(path, results, args, seconds):
     with open(path, "w") as f:
         json.dump(doc, f, indent=1)
         f.write("\n")
+    print("wrote %s" % path)
+
+
+def table(rows):
+    """Markdown; the first row is the heading."""
+    return "".join("| %s |\n" % " | ".join(r) for r in
+                   [rows[0], ["---"] * len(rows[0])] + rows[1:])
+
+
+def markdown(results, goals, args):
+    """For README.md: the ratios with what they must be, and the situations."""
+    groups = []
+    for r in results:
+        if r.group not in groups:
+            groups.append(r.group)
+    by = {(r.group, r.row): r for r in results}
+
+    def cell(r):
+        if r is None:
+            return "-"
+        return number(r.ratio(r.us), "%.2f") + (
+            "" if r.must is None else " (%.2f)" % r.must)
+    rows = [["to qemu-nbd (must)"] + ["%s LUN, %s" % (g[1], g[0]) for g in groups]
+            + ["CPU per I/O (%.2f at 4k d32)" % CPU_MUST, "p99 (1.00)"]]
+    for name in dict.fromkeys(r.row for r in results):
+        first = by.get((groups[0], name))
+        rows.append([name] + [cell(by.get((g, name))) for g in groups]
+                    + [number(first and first.ratio(first.us, k), "%.2f")
+                       for k in ("cpu", "p99")])
+    out = "%s.\nMedians of up to %d rounds of %g s" % (machine(), args.rounds, args.runtime)
+    noisy, n = noisy_samples(results)
+    out += "; before %d of %d measurements other work kept over 10 %% of the CPUs busy.\n\n" % (
+        noisy, n) if noisy else ".\n\n"
+    if results:
+        out += table(rows) + "\n"
+    if goals:
+        out += table([["situation", "measured", "must"]] + [
+            ["%s: %s" % (g.name, g.what),
+             "%.2f%s %s" % (g.value, " ± %.2f" % g.noise if g.noise else "", g.unit),
+             "%s %g" % (g.op, g.must)]
+            for g in goals if g.value is not None])
+    return out.rstrip() + "\n"
+
+
+def put_in_readme(path, name, text):
+    """Between the comments of that name, instead of what is there."""
+    begin, end = "<!-- %s -->\n" % name, "<!-- end of %s -->\n" % name
+    with open(path, encoding="utf-8") as f:
+        before, rest = f.read().split(begin)
+    after = rest.split(end)[1]
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(before + begin + text + end + after)
     print("wrote %s" % path)
 
 

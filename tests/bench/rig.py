@@ -21,8 +21,8 @@ BACKENDS = {"null": 1, "tmpfs": 2}      # name: LUN
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def die_with_parent():
-    _libc.prctl(1, signal.SIGKILL)      # PR_SET_PDEATHSIG
+def die_with_parent(number=signal.SIGKILL):
+    _libc.prctl(1, number)              # PR_SET_PDEATHSIG
 
 
 def wait_for(what, seconds, ready, *procs):
@@ -118,6 +118,7 @@ class Rig:
         self.dir = tempfile.mkdtemp(prefix="mpiscsi-bench.")
         self.procs = []
         self.servers = {}
+        self.target = None
         # A tmpfs that is not ours to mount: /dev/shm needs no root.
         fd, self.lun_file = tempfile.mkstemp(prefix="mpiscsi-bench.", dir="/dev/shm")
         # Written, not sparse: else a read would measure tmpfs's zero page.
@@ -152,20 +153,25 @@ class Rig:
                               env=self.env, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, timeout=20)
 
-    def start_target(self):
+    def start_target(self, portals=None, prefix=(), luns=None):
+        """After stop ().  prefix: a command in front of tgtd's; luns: {number:
+        back end}."""
         self.control = str(os.getpid() % 32768)
         self.env = dict(os.environ, TGT_IPC_SOCKET=os.path.join(self.dir, "tgt"))
-        p = self.start("tgtd", ["tgtd", "-f", "-C", self.control, "--iscsi",
-                                ",".join("portal=" + x for x in self.portals)],
+        p = self.start("tgtd", list(prefix)
+                       + ["tgtd", "-f", "-C", self.control, "--iscsi",
+                          ",".join("portal=" + x for x in portals or self.portals)],
                        env=self.env)
+        self.target = p
         wait_for("tgtd", 10,
                  lambda: self.tgtadm("--mode", "sys", "--op", "show").returncode == 0, p)
         lun = ["--mode", "logicalunit", "--op", "new", "--tid", "1"]
-        for a in (["--mode", "target", "--op", "new", "--tid", "1", "-T", IQN],
-                  # The file is not read: it only gives the size.
-                  lun + ["--lun", "1", "--bstype", "null", "-b", self.lun_file],
-                  lun + ["--lun", "2", "--bstype", "rdwr", "-b", self.lun_file],
-                  ["--mode", "target", "--op", "bind", "--tid", "1", "-I", "ALL"]):
+        luns = luns or {BACKENDS[b]: {"tmpfs": "rdwr"}.get(b, b) for b in BACKENDS}
+        for a in ([["--mode", "target", "--op", "new", "--tid", "1", "-T", IQN]]
+                  # Of null the file is not read: it only gives the size.
+                  + [lun + ["--lun", str(n), "--bstype", b, "-b", self.lun_file]
+                     for n, b in luns.items()]
+                  + [["--mode", "target", "--op", "bind", "--tid", "1", "-I", "ALL"]]):
             r = self.tgtadm(*a)
             if r.returncode:
                 raise RuntimeError("tgtadm %s: %s" % (" ".join(a), r.stdout.strip()))
@@ -174,7 +180,10 @@ class Rig:
         return "iscsi://%s/%s/%d" % (self.portals[0], IQN, BACKENDS[backend])
 
     #---- servers
-    def serve(self, name, argv, sock):
+    def sock(self, name):
+        return os.path.join(self.dir, name.replace("/", "-") + ".sock")
+
+    def serve(self, name, argv, sock, ask="--size"):
         if os.path.exists(sock):        # of the run in another mode
             os.unlink(sock)
         p = self.start(name.replace("/", "-"), argv)
@@ -182,7 +191,7 @@ class Rig:
 
         def answers():
             return os.path.exists(sock) and subprocess.run(
-                ["nbdinfo", "--size", uri], stdout=subprocess.DEVNULL,
+                ["nbdinfo", ask, uri], stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL, timeout=20).returncode == 0
         try:
             wait_for(name, 20, answers, p)
@@ -197,7 +206,7 @@ class Rig:
         if key in self.servers:
             return self.servers[key]
         label = kind if kind == "memory" else "%s-%s" % (kind, backend)
-        sock = os.path.join(self.dir, label.replace("/", "-") + ".sock")
+        sock = self.sock(label)
         if kind.startswith("mpiscsi/"):
             n = int(kind.split("/")[1])
             s = self.serve(label, ["nbdkit", "-f", "-U", sock, "-t", str(args.threads)]
@@ -283,15 +292,19 @@ class Rig:
     def stop(self):
         """Servers and target; Rig can start again, on other CPUs say."""
         self.servers = {}
-        for p in reversed(self.procs):  # the target last
-            if p.poll() is None:
-                p.terminate()
-                try:
-                    p.wait(timeout=1 if p is self.procs[0] else 5)
-                except subprocess.TimeoutExpired:
-                    p.kill()
-                    p.wait()
-        self.procs = []
+        while self.procs:               # the target after its initiators
+            self.end(self.procs[-1])
+
+    def end(self, p):
+        if p.poll() is None:
+            p.terminate()
+            try:
+                # tgtd does not end while it has targets.
+                p.wait(timeout=0.2 if p is self.target else 5)
+            except subprocess.TimeoutExpired:
+                p.kill()
+                p.wait()
+        self.procs.remove(p)
 
     def close(self):
         try:
