@@ -591,8 +591,10 @@ portal_is_busy (const struct session *s)
   list_for_each (l, next, &s->engine->sessions) {
     const struct session *o = list_entry (l, struct session, node);
 
-    if (o != s && (o->state == SESSION_CONNECT || o->state == SESSION_LOGIN) &&
-        portal_equal (&o->portal, &s->portal))
+    /* Who looks up its name connects as soon as it has the answer. */
+    if (o != s && portal_equal (&o->portal, &s->portal) &&
+        (o->state == SESSION_RESOLVE || o->state == SESSION_CONNECT ||
+         o->state == SESSION_LOGIN))
       return true;
   }
   return false;

@@ -257,6 +257,15 @@ fake_logins (struct fake_portal *p)
 }
 
 unsigned
+fake_logins_at_once (struct fake_portal *p)
+{
+  unsigned n;
+
+  SET ((n = p->logins_at_once, p->logins_at_once = 0));
+  return n;
+}
+
+unsigned
 fake_executed (struct fake_portal *p)
 {
   unsigned n;

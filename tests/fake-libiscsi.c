@@ -682,6 +682,22 @@ choke (struct iscsi_context *c)
   c->choked = true;
 }
 
+static void
+count_logins (struct fake_portal *p)
+{
+  struct list *l, *next;
+  unsigned n = 0;
+
+  list_for_each (l, next, &live) {
+    const struct iscsi_context *c = list_entry (l, struct iscsi_context, node);
+
+    if (c->portal == p && (c->state == CONNECTING || c->state == CONNECTED))
+      n++;
+  }
+  if (n > p->logins_at_once)
+    p->logins_at_once = n;
+}
+
 int
 iscsi_connect_async (struct iscsi_context *c, const char *portal,
                      iscsi_command_cb cb, void *opaque)
@@ -711,6 +727,7 @@ iscsi_connect_async (struct iscsi_context *c, const char *portal,
     c->refused = c->portal->connect == FAKE_CONNECT_REFUSED;
     if (c->portal->connect == FAKE_CONNECT_LOST || c->portal->choked)
       choke (c);
+    count_logins (c->portal);
   }
   leave (c);
   return r;

@@ -124,6 +124,9 @@ extern void fake_set_chance (struct fake_portal *p, enum fake_trouble trouble,
                              unsigned permille);
 
 extern unsigned fake_logins (struct fake_portal *p);
+/* The most connections at a time that were not logged in (yet), since the
+ * last call. */
+extern unsigned fake_logins_at_once (struct fake_portal *p);
 /* Executed ones: reads, writes and flushes. */
 extern unsigned fake_executed (struct fake_portal *p);
 extern unsigned fake_troubles (enum fake_trouble trouble);
@@ -177,7 +180,7 @@ struct fake_portal {
   unsigned tcp_unacked, tcp_retransmits;
   struct fake_fault faults[FAKE_MAX_FAULTS];
   unsigned chance[NR_FAKE_TROUBLES];
-  unsigned logins, executed;
+  unsigned logins, logins_at_once, executed;
 };
 
 extern pthread_mutex_t fake_lock;
