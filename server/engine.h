@@ -340,6 +340,12 @@ extern void session_kill (struct session *s, enum session_failure failure,
   __attribute__ ((format (printf, 3, 4)));
 extern void session_ready (struct session *s, int revents);
 
+/* portal-group.c: what the target says of it at login, in portal.tpgt.  From
+ * the new context on; until logged in; and iscsi_service () meanwhile. */
+extern void portal_group_listen (struct session *s);
+extern void portal_group_known (struct session *s);
+extern int portal_group_service (struct session *s, int revents);
+
 /* resolve.c: looks up a name in a thread of its own; session_resolved () is
  * called in the service thread.  Numeric addresses answer without a thread. */
 struct resolve_job;

@@ -282,6 +282,8 @@ act_connect (struct session *s)
   iscsi_set_header_digest (s->ctx, digests[st->header_digest]);
   if (s->target[0])
     iscsi_set_targetname (s->ctx, s->target);
+  if (s->kind == SESSION_NORMAL)
+    portal_group_listen (s);
   s->secured = false;
   if (st->user) {
     iscsi_set_initiator_username_pwd (s->ctx, st->user, st->password);
@@ -484,6 +486,7 @@ session_event (struct session *s, enum session_event ev)
   case SESSION_ACT_PROBE:
     s->last_rx = engine_now ();
     s->stats.logins++;
+    portal_group_known (s);
     set_timer (s, PROBE_TIMEOUT);
     fence_logged_in (s);
     if (s->kind == SESSION_DISCOVERY)

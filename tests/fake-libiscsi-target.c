@@ -158,6 +158,7 @@ fake_portal_new (const char *address)
 
   assert (p != NULL && strlen (address) < sizeof p->address);
   strcpy (p->address, address);
+  p->tpgt = -1;
   pthread_mutex_lock (&fake_lock);
   list_add_tail (&portals, &p->node);
   pthread_mutex_unlock (&fake_lock);
@@ -245,6 +246,12 @@ fake_fault (struct fake_portal *p, struct fake_fault fault)
   assert (i < FAKE_MAX_FAULTS);
   p->faults[i] = fault;
   pthread_mutex_unlock (&fake_lock);
+}
+
+void
+fake_set_portal_group (struct fake_portal *p, int tag)
+{
+  SET (p->tpgt = tag);
 }
 
 unsigned

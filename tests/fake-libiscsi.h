@@ -89,6 +89,8 @@ extern void fake_set_delay (struct fake_portal *p, unsigned min, unsigned max);
 extern void fake_set_silent (struct fake_portal *p, bool silent);
 /* The socket is full: nothing is taken. */
 extern void fake_set_choked (struct fake_portal *p, bool choked);
+/* What it says at login; -1, as at first: nothing. */
+extern void fake_set_portal_group (struct fake_portal *p, int tag);
 /* What TCP_INFO says of its connections. */
 extern void fake_set_tcp (struct fake_portal *p, unsigned unacked,
                           unsigned retransmits);
@@ -180,6 +182,7 @@ struct fake_portal {
   unsigned tcp_unacked, tcp_retransmits;
   struct fake_fault faults[FAKE_MAX_FAULTS];
   unsigned chance[NR_FAKE_TROUBLES];
+  int tpgt;
   unsigned logins, logins_at_once, executed;
 };
 

@@ -1598,6 +1598,76 @@ one_login_at_a_time_by_name (void **unused)
   crowd ("localhost");
 }
 
+/* ---- portal groups, without discovery ---------------------------------------------- */
+
+/* Portal 0 dies with a write that it has not answered, and stays away; another
+ * write to the same blocks is under way when this returns. */
+static void
+overwrite_what_is_in_doubt (struct job *again)
+{
+  struct job j[2];
+
+  fake_fault (portal[0], (struct fake_fault) {
+      .opcode = 0x2a, .lun = -1, .count = 1, .hang = true });
+  for (unsigned i = 0; i < 2; ++i)      /* by turns */
+    job_start (&j[i], OP_WRITE, 16 * i, 8);
+  wait_for (fake_waiting (portal[0]) == 1);
+  fake_set_connect (portal[0], FAKE_CONNECT_LOST);
+  fake_kill (portal[0]);
+  for (unsigned i = 0; i < 2; ++i)
+    job_end (&j[i], 0);
+  job_start (again, OP_WRITE, 0, 24);
+}
+
+/* The group that both are in is only told at login. */
+static void
+group_told_at_login (void **unused)
+{
+  struct job again;
+
+  (void) unused;
+  fake_set_portal_group (portal[0], 7);
+  fake_set_portal_group (portal[1], 7);
+  serve (2);
+  assert_int_equal (session_of (0)->portal.tpgt, 7);
+  assert_int_equal (session_of (1)->portal.tpgt, 7);
+  overwrite_what_is_in_doubt (&again);
+  wait_log ("127.0.0.1:4001: session reinstated through 127.0.0.1:4002");
+  job_end (&again, 0);
+  assert_int_equal (log_count ("gave up fencing"), 0);
+}
+
+static void
+two_groups_told_at_login (void **unused)
+{
+  struct job again;
+
+  (void) unused;
+  fake_set_portal_group (portal[0], 7);
+  fake_set_portal_group (portal[1], 8);
+  serve (2);
+  assert_int_equal (session_of (1)->portal.tpgt, 8);
+  overwrite_what_is_in_doubt (&again);
+  pause_ms (1500);
+  assert_false (again.done);
+  assert_int_equal (log_count ("session reinstated"), 0);
+  fake_set_connect (portal[0], FAKE_CONNECT_OK);
+  wait_log ("127.0.0.1:4001: session reinstated through 127.0.0.1:4001");
+  job_end (&again, 0);
+}
+
+/* What was configured, or told by discovery, is not what is true. */
+static void
+other_group_told_at_login (void **unused)
+{
+  (void) unused;
+  fake_set_portal_group (portal[0], 65535);
+  set ("portals", "127.0.0.1:4001,7");
+  serve (1);
+  assert_int_equal (session_of (0)->portal.tpgt, 65535);
+  assert_logged ("this is its portal group 65535, not 7");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown (name, setup, teardown)
 
 int
@@ -1629,6 +1699,9 @@ main (void)
     TEST (one_of_two_comes_late),
     TEST (one_login_at_a_time),
     TEST (one_login_at_a_time_by_name),
+    TEST (group_told_at_login),
+    TEST (two_groups_told_at_login),
+    TEST (other_group_told_at_login),
     TEST (login_texts),
     TEST (redirected),
     TEST (redirected_in_a_circle),
