@@ -286,6 +286,7 @@ struct session {
   unsigned fence_lun;
   bool fence_reset;             /* to reset the LUN; else to log in */
   bool fence_sent, fence_done;
+  double login_patience;        /* seconds; 0: login_timeout */
   bool ever_up;
   bool forget;                  /* free it when it is closed */
   double lost_since;            /* has paths, but no login; 0 otherwise */
@@ -442,6 +443,9 @@ struct map {
   bool frozen;                  /* a reset is about to be sent: send nothing */
   bool fence_plain;
   double frozen_since, fence_retry_at;
+  unsigned fence_failures;      /* fencing sessions that failed, in a row */
+  unsigned fence_via;           /* id of the session whose portal the last
+                                   fencing session went through */
   double grace_until;           /* paths that we took down ourselves come back */
   struct fence_stats fence_stats;
   /* No path: when queueing ends.  0: not in that state; < 0: never. */

@@ -173,6 +173,13 @@ settled (struct session *s)
   }
 }
 
+static double
+login_patience (const struct session *s)
+{
+  return s->login_patience > 0 ? s->login_patience
+    : s->engine->settings->login_timeout;
+}
+
 static void
 connect_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
 {
@@ -301,7 +308,7 @@ act_connect (struct session *s)
     iscsi_set_target_username_pwd (s->ctx, st->mutual_user,
                                    st->mutual_password);
 
-  set_timer (s, st->login_timeout);
+  set_timer (s, login_patience (s));
   if (iscsi_connect_async (s->ctx, s->address, connect_cb, s) != 0) {
     session_kill (s, FAIL_UNREACHABLE, "cannot connect: %s",
                   iscsi_get_error (s->ctx));
@@ -354,7 +361,12 @@ act_up (struct session *s)
   s->lost_since = 0;
   s->forgotten = false;
   s->fence_plain = false;
-  s->limit_now = s->depth;
+  /* What was said to have changed while it was looked at may lie behind what
+   * was looked at: once more first. */
+  if (s->want_probe)
+    engine_kick (s->engine);
+  else
+    s->limit_now = s->depth;
   list_for_each (l, next, &s->paths) {
     struct path *p = list_entry (l, struct path, session_node);
 
@@ -470,7 +482,7 @@ session_event (struct session *s, enum session_event ev)
   case SESSION_ACT_NONE:
     break;
   case SESSION_ACT_RESOLVE:
-    set_timer (s, s->engine->settings->login_timeout);
+    set_timer (s, login_patience (s));
     s->resolving = resolve_start (s);
     resolve_poll (s);
     break;
@@ -607,7 +619,7 @@ static void
 timer_cb (EV_P_ ev_timer *w, int revents)
 {
   struct session *s = w->data;
-  const double login_timeout = s->engine->settings->login_timeout;
+  const double login_timeout = login_patience (s);
 
   (void) loop;
   (void) revents;

@@ -1605,18 +1605,18 @@ one_login_at_a_time_by_name (void **unused)
 static void
 overwrite_what_is_in_doubt (struct job *again)
 {
-  struct job j[2];
+  struct job j[4];
 
   fake_fault (portal[0], (struct fake_fault) {
       .opcode = 0x2a, .lun = -1, .count = 1, .hang = true });
-  for (unsigned i = 0; i < 2; ++i)      /* by turns */
-    job_start (&j[i], OP_WRITE, 16 * i, 8);
+  for (unsigned i = 0; i < 4; ++i)      /* by turns */
+    job_start (&j[i], OP_WRITE, 4 * i, 4);
   wait_for (fake_waiting (portal[0]) == 1);
   fake_set_connect (portal[0], FAKE_CONNECT_LOST);
   fake_kill (portal[0]);
-  for (unsigned i = 0; i < 2; ++i)
+  for (unsigned i = 0; i < 4; ++i)
     job_end (&j[i], 0);
-  job_start (again, OP_WRITE, 0, 24);
+  job_start (again, OP_WRITE, 0, 16);
 }
 
 /* The group that both are in is only told at login. */
@@ -1654,6 +1654,39 @@ two_groups_told_at_login (void **unused)
   fake_set_connect (portal[0], FAKE_CONNECT_OK);
   wait_log ("127.0.0.1:4001: session reinstated through 127.0.0.1:4001");
   job_end (&again, 0);
+}
+
+/* The portal that is to fence for the lost one takes no logins, though its
+ * session is still good: the next one has to do it, soon. */
+static void
+fenced_by_the_next_one (void **unused)
+{
+  struct job again;
+  struct path *first;
+  double begin;
+  char text[100];
+  unsigned k;
+
+  (void) unused;
+  set ("login-timeout", "8");
+  for (unsigned i = 0; i < 3; ++i)
+    fake_set_portal_group (portal[i], 7);
+  serve (3);
+  wait_for (active () == 3);
+  /* They are asked in order of discovery. */
+  first = list_entry (map->paths.next, struct path, map_node);
+  if (first->session == session_of (0))
+    first = list_entry (first->map_node.next, struct path, map_node);
+  k = first->session == session_of (1) ? 1 : 2;
+  fake_set_login (portal[k], FAKE_LOGIN_LOST, "");
+  begin = engine_now ();
+  overwrite_what_is_in_doubt (&again);
+  snprintf (text, sizeof text, "127.0.0.1:4001: session reinstated through "
+            "127.0.0.1:%u", 4001 + 3 - k);
+  wait_log (text);
+  job_end (&again, 0);
+  if (engine_now () - begin > 5)
+    fail_msg ("it took %.1f s", engine_now () - begin);
 }
 
 /* What was configured, or told by discovery, is not what is true. */
@@ -1701,6 +1734,7 @@ main (void)
     TEST (one_login_at_a_time_by_name),
     TEST (group_told_at_login),
     TEST (two_groups_told_at_login),
+    TEST (fenced_by_the_next_one),
     TEST (other_group_told_at_login),
     TEST (login_texts),
     TEST (redirected),
