@@ -295,6 +295,7 @@ struct session {
   unsigned fence_lun;
   bool fence_reset;             /* to reset the LUN; else to log in */
   bool fence_sent, fence_done;
+  double login_patience;        /* seconds; 0: login_timeout */
   bool ever_up;
   bool forget;                  /* free it when it is closed */
   double lost_since;            /* has paths, but no login; 0 otherwise */
@@ -348,6 +349,12 @@ extern void session_kill (struct session *s, enum session_failure failure,
                           const char *fs, ...)
   __attribute__ ((format (printf, 3, 4)));
 extern void session_ready (struct session *s, int revents);
+
+/* portal-group.c: what the target says of it at login, in portal.tpgt.  From
+ * the new context on; until logged in; and iscsi_service () meanwhile. */
+extern void portal_group_listen (struct session *s);
+extern void portal_group_known (struct session *s);
+extern int portal_group_service (struct session *s, int revents);
 
 /* resolve.c: looks up a name in a thread of its own; session_resolved () is
  * called in the service thread.  Numeric addresses answer without a thread. */
@@ -449,6 +456,9 @@ struct map {
   bool frozen;                  /* a reset is about to be sent: send nothing */
   bool fence_plain;
   double frozen_since, fence_retry_at;
+  unsigned fence_failures;      /* fencing sessions that failed, in a row */
+  unsigned fence_via;           /* id of the session whose portal the last
+                                   fencing session went through */
   double grace_until;           /* paths that we took down ourselves come back */
   struct fence_stats fence_stats;
   /* No path: when queueing ends.  0: not in that state; < 0: never. */

@@ -20,9 +20,13 @@
 /* A reset waits so long for another lost session to be reinstated first, so
  * that one reset does for both. */
 #define COMBINE 1.0
-/* The session's own new login is waited for so long while its portal has not
- * taken the TCP connection. */
-#define OWN_CONNECT 0.5
+/* The session's own new login is waited for so long: its portal may be silent,
+ * and another one of the group is not. */
+#define OWN_LOGIN 0.5
+/* A fencing session's login may take so long at first.  It goes through a
+ * portal that is alive as far as we know, so it is done in a moment or that
+ * portal has just died; for slow targets it is doubled after each failure. */
+#define FENCE_LOGIN 0.5
 /* With the server going down, a write that waits for a fence fails then. */
 #define SHUTDOWN_GRACE 2.0
 /* With more ranges than this, each of which every write is compared with,
@@ -351,6 +355,11 @@ start (struct map *m, const struct path *via, const struct fence *f)
   if (s == NULL)
     return false;
   s->settled = true;
+  s->login_patience = FENCE_LOGIN * (1u << (m->fence_failures < 8
+                                            ? m->fence_failures : 8));
+  if (s->login_patience > m->engine->settings->login_timeout)
+    s->login_patience = m->engine->settings->login_timeout;
+  m->fence_via = via->session->id;
   s->fence_map = m;
   s->fence_lun = via->lun;
   s->fence_plain = m->fence_plain;
@@ -363,10 +372,12 @@ start (struct map *m, const struct path *via, const struct fence *f)
   return true;
 }
 
-/* A live path: through portal group TPGT of TARGET, or (NULL) any. */
+/* A live path: through portal group TPGT of TARGET, or (NULL) any.  After a
+ * failure another one than before, if there is one. */
 static const struct path *
 live_path (const struct map *m, const char *target, int tpgt)
 {
+  const struct path *again = NULL;
   struct list *l, *next;
 
   list_for_each (l, next, &m->paths) {
@@ -374,11 +385,31 @@ live_path (const struct map *m, const char *target, int tpgt)
 
     if (!path_is_usable (p->state) || p->session->dying)
       continue;
-    if (target == NULL || (tpgt != -1 && p->session->portal.tpgt == tpgt &&
-                           strcmp (p->session->target, target) == 0))
+    if (target != NULL && (tpgt == -1 || p->session->portal.tpgt != tpgt ||
+                           strcmp (p->session->target, target) != 0))
+      continue;
+    if (m->fence_failures == 0 || p->session->id != m->fence_via)
       return p;
+    again = p;
   }
-  return NULL;
+  return again;
+}
+
+/* The fencing session of M shares its portal with a path.  When that one is
+ * found dead, so is this one, whose health nobody looks at. */
+static bool
+fencer_is_lost (const struct map *m)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &m->paths) {
+    const struct session *s =
+      list_entry (l, struct path, map_node)->session;
+
+    if (s->id == m->fence_via)
+      return s->dying || !session_is_full_feature (s->state);
+  }
+  return true;                  /* deleted */
 }
 
 /* Does somebody log in with its ISID already? */
@@ -394,10 +425,10 @@ logging_in (struct engine *e, const struct fence *f)
         s->isid_qualifier != f->isid_qualifier ||
         strcmp (s->target, f->target) != 0)
       continue;
-    /* Packets to its portal may go nowhere. */
-    if (s->kind == SESSION_NORMAL && s->state == SESSION_CONNECT &&
+    if (s->kind == SESSION_NORMAL &&
+        (s->state == SESSION_CONNECT || s->state == SESSION_LOGIN) &&
         ev_timer_remaining (e->loop, &s->timer) <
-        e->settings->login_timeout - OWN_CONNECT)
+        e->settings->login_timeout - OWN_LOGIN)
       continue;
     return true;
   }
@@ -411,6 +442,7 @@ fencer_ended (struct map *m, double now)
 {
   struct session *s = m->fencer;
   const bool was_reset = s->fence_reset && s->fence_done;
+  const bool may_have_reset = s->fence_sent && !s->fence_done;
   struct list *l, *next;
 
   m->fencer = NULL;
@@ -418,17 +450,21 @@ fencer_ended (struct map *m, double now)
   if (!s->fence_done) {
     log_warning ("%s: fencing through %s failed: %s", m->name, s->name,
                  s->why);
-    m->fence_retry_at = now + RETRY;
+    /* At once through another portal; if that fails too, not too often. */
+    m->fence_retry_at = m->fence_failures++ == 0 ? 0 : now + RETRY;
     /* Made-up credentials are not to everybody's taste. */
     if (s->fence_plain)
       m->fence_plain = true;
   }
+  else
+    m->fence_failures = 0;
   session_free (s);
   list_for_each (l, next, &m->paths) {
     struct path *p = list_entry (l, struct path, map_node);
 
-    if (was_reset)
-      p->next_check = 0;        /* takes the UNIT ATTENTION of our reset */
+    /* Takes the UNIT ATTENTION of our reset. */
+    if (was_reset || may_have_reset)
+      p->next_check = 0;
     else
       p->reset_expected = false;
   }
@@ -492,6 +528,9 @@ fence_check (struct map *m, double now)
   const struct path *via;
   bool some_ready = false, more_soon = false;
 
+  if (m->fencer != NULL && m->fencer->state != SESSION_CLOSED &&
+      !m->fencer->fence_done && !m->fencer->dying && fencer_is_lost (m))
+    session_kill (m->fencer, FAIL_LOST, "its portal was lost");
   if (m->fencer != NULL && m->fencer->state == SESSION_CLOSED)
     fencer_ended (m, now);
   if (m->fencer != NULL && m->frozen && !m->fencer->fence_sent &&

@@ -129,7 +129,8 @@ path_event (struct path *p, enum path_event ev, const char *why)
               p->session->name, checker_name (m));
     log_info ("%s: reinstated", p->session->name);
     /* It need not wait for the session's other LUNs to be identified. */
-    if (!p->session->dying && session_is_full_feature (p->session->state))
+    if (!p->session->dying && !p->session->want_probe &&
+        session_is_full_feature (p->session->state))
       p->session->limit_now = p->session->depth;
     map_path_reinstated (m, p);
     log_remaining (m);

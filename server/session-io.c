@@ -250,7 +250,8 @@ service (struct session *s, int revents)
   int r;
 
   guard_enter (s);
-  r = iscsi_service (s->ctx, revents);
+  r = s->state == SESSION_LOGIN
+    ? portal_group_service (s, revents) : iscsi_service (s->ctx, revents);
   guard_leave (s);
   if (r != 0 && !s->dying) {
     const char *why = iscsi_get_error (s->ctx);

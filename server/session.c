@@ -176,6 +176,13 @@ settled (struct session *s)
   }
 }
 
+static double
+login_patience (const struct session *s)
+{
+  return s->login_patience > 0 ? s->login_patience
+    : s->engine->settings->login_timeout;
+}
+
 static void
 connect_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
 {
@@ -285,6 +292,8 @@ act_connect (struct session *s)
   iscsi_set_header_digest (s->ctx, digests[st->header_digest]);
   if (s->target[0])
     iscsi_set_targetname (s->ctx, s->target);
+  if (s->kind == SESSION_NORMAL)
+    portal_group_listen (s);
   s->secured = false;
   if (st->user) {
     iscsi_set_initiator_username_pwd (s->ctx, st->user, st->password);
@@ -302,7 +311,7 @@ act_connect (struct session *s)
     iscsi_set_target_username_pwd (s->ctx, st->mutual_user,
                                    st->mutual_password);
 
-  set_timer (s, st->login_timeout);
+  set_timer (s, login_patience (s));
   if (iscsi_connect_async (s->ctx, s->address, connect_cb, s) != 0) {
     session_kill (s, FAIL_UNREACHABLE, "cannot connect: %s",
                   iscsi_get_error (s->ctx));
@@ -355,7 +364,12 @@ act_up (struct session *s)
   s->lost_since = 0;
   s->forgotten = false;
   s->fence_plain = false;
-  s->limit_now = s->depth;
+  /* What was said to have changed while it was looked at may lie behind what
+   * was looked at: once more first. */
+  if (s->want_probe)
+    engine_kick (s->engine);
+  else
+    s->limit_now = s->depth;
   list_for_each (l, next, &s->paths) {
     struct path *p = list_entry (l, struct path, session_node);
 
@@ -471,7 +485,7 @@ session_event (struct session *s, enum session_event ev)
   case SESSION_ACT_NONE:
     break;
   case SESSION_ACT_RESOLVE:
-    set_timer (s, s->engine->settings->login_timeout);
+    set_timer (s, login_patience (s));
     s->resolving = resolve_start (s);
     if (s->resolving == NULL)
       session_kill (s, FAIL_RESOLVE, "out of memory");
@@ -489,6 +503,7 @@ session_event (struct session *s, enum session_event ev)
   case SESSION_ACT_PROBE:
     s->last_rx = engine_now ();
     s->stats.logins++;
+    portal_group_known (s);
     set_timer (s, PROBE_TIMEOUT);
     fence_logged_in (s);
     if (s->kind == SESSION_DISCOVERY)
@@ -596,8 +611,10 @@ portal_is_busy (const struct session *s)
   list_for_each (l, next, &s->engine->sessions) {
     const struct session *o = list_entry (l, struct session, node);
 
-    if (o != s && (o->state == SESSION_CONNECT || o->state == SESSION_LOGIN) &&
-        portal_equal (&o->portal, &s->portal))
+    /* Who looks up its name connects as soon as it has the answer. */
+    if (o != s && portal_equal (&o->portal, &s->portal) &&
+        (o->state == SESSION_RESOLVE || o->state == SESSION_CONNECT ||
+         o->state == SESSION_LOGIN))
       return true;
   }
   return false;
@@ -607,7 +624,7 @@ static void
 timer_cb (EV_P_ ev_timer *w, int revents)
 {
   struct session *s = w->data;
-  const double login_timeout = s->engine->settings->login_timeout;
+  const double login_timeout = login_patience (s);
 
   (void) loop;
   (void) revents;

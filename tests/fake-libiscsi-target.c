@@ -158,6 +158,7 @@ fake_portal_new (const char *address)
 
   assert (p != NULL && strlen (address) < sizeof p->address);
   strcpy (p->address, address);
+  p->tpgt = -1;
   pthread_mutex_lock (&fake_lock);
   list_add_tail (&portals, &p->node);
   pthread_mutex_unlock (&fake_lock);
@@ -247,6 +248,12 @@ fake_fault (struct fake_portal *p, struct fake_fault fault)
   pthread_mutex_unlock (&fake_lock);
 }
 
+void
+fake_set_portal_group (struct fake_portal *p, int tag)
+{
+  SET (p->tpgt = tag);
+}
+
 unsigned
 fake_logins (struct fake_portal *p)
 {
@@ -260,6 +267,15 @@ void
 fake_forget_faults (struct fake_portal *p)
 {
   SET (memset (p->faults, 0, sizeof p->faults));
+}
+
+unsigned
+fake_logins_at_once (struct fake_portal *p)
+{
+  unsigned n;
+
+  SET ((n = p->logins_at_once, p->logins_at_once = 0));
+  return n;
 }
 
 unsigned

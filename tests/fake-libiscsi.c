@@ -44,6 +44,8 @@ struct iscsi_context {
   struct list target;           /* the target has it */
   struct list answers;          /* executed, in order of arrival here */
   char error[300], address[200], name[256];
+  iscsi_log_fn log_fn;
+  int log_level;
 
   pthread_t user;               /* who is inside ... */
   unsigned depth;               /* ... how deep ... */
@@ -223,7 +225,8 @@ signal_caller (struct iscsi_context *c)
   }
 }
 
-/* A login with the ISID of another session replaces it (RFC 7143 6.3.5). */
+/* A login with the ISID of another session of the same portal group replaces
+ * it (RFC 7143 6.3.5). */
 static void
 reinstate (struct iscsi_context *c)
 {
@@ -233,7 +236,8 @@ reinstate (struct iscsi_context *c)
     struct iscsi_context *other = list_entry (l, struct iscsi_context, node);
 
     if (other != c && other->state == LOGGED_IN && c->isid != 0 &&
-        other->isid == c->isid && strcmp (other->name, c->name) == 0)
+        other->isid == c->isid && strcmp (other->name, c->name) == 0 &&
+        other->portal->tpgt == c->portal->tpgt)
       kill_connection (other);
   }
 }
@@ -421,6 +425,21 @@ deliver_half (struct iscsi_context *c, struct fake_command *cmd)
   return true;
 }
 
+/* As libiscsi logs each key of a Login Response. */
+static void
+say_portal_group (struct iscsi_context *c)
+{
+  char text[400];
+
+  if (c->portal->tpgt < 0 || c->discovery || c->log_fn == NULL ||
+      c->log_level < 6)
+    return;
+  c->log_fn (6, "TargetLoginReply: TargetAlias=TargetPortalGroupTag=9");
+  snprintf (text, sizeof text, "TargetLoginReply: TargetPortalGroupTag=%d [%s]",
+            c->portal->tpgt, c->name);
+  c->log_fn (6, text);
+}
+
 static void
 deliver (struct iscsi_context *c, struct fake_command *cmd)
 {
@@ -461,6 +480,7 @@ deliver (struct iscsi_context *c, struct fake_command *cmd)
     }
     break;
   case FAKE_CMD_LOGIN:
+    say_portal_group (c);
     if (status == SCSI_STATUS_GOOD)
       c->state = LOGGED_IN;
     else if (status == SCSI_STATUS_REDIRECT)
@@ -706,6 +726,22 @@ choke (struct iscsi_context *c)
   c->choked = true;
 }
 
+static void
+count_logins (struct fake_portal *p)
+{
+  struct list *l, *next;
+  unsigned n = 0;
+
+  list_for_each (l, next, &live) {
+    const struct iscsi_context *c = list_entry (l, struct iscsi_context, node);
+
+    if (c->portal == p && (c->state == CONNECTING || c->state == CONNECTED))
+      n++;
+  }
+  if (n > p->logins_at_once)
+    p->logins_at_once = n;
+}
+
 int
 iscsi_connect_async (struct iscsi_context *c, const char *portal,
                      iscsi_command_cb cb, void *opaque)
@@ -735,6 +771,7 @@ iscsi_connect_async (struct iscsi_context *c, const char *portal,
     c->refused = c->portal->connect == FAKE_CONNECT_REFUSED;
     if (c->portal->connect == FAKE_CONNECT_LOST || c->portal->choked)
       choke (c);
+    count_logins (c->portal);
   }
   leave (c);
   return r;
@@ -1198,4 +1235,20 @@ fake_waiting (struct fake_portal *p)
   }
   pthread_mutex_unlock (&fake_lock);
   return n;
+}
+
+void
+iscsi_set_log_fn (struct iscsi_context *c, iscsi_log_fn fn)
+{
+  enter (c, "iscsi_set_log_fn", false);
+  c->log_fn = fn;
+  leave (c);
+}
+
+void
+iscsi_set_log_level (struct iscsi_context *c, int level)
+{
+  enter (c, "iscsi_set_log_level", false);
+  c->log_level = level;
+  leave (c);
 }

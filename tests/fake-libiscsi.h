@@ -89,6 +89,8 @@ extern void fake_set_delay (struct fake_portal *p, unsigned min, unsigned max);
 extern void fake_set_silent (struct fake_portal *p, bool silent);
 /* The socket is full: nothing is taken. */
 extern void fake_set_choked (struct fake_portal *p, bool choked);
+/* What it says at login; -1, as at first: nothing. */
+extern void fake_set_portal_group (struct fake_portal *p, int tag);
 /* What TCP_INFO says of its connections. */
 extern void fake_set_tcp (struct fake_portal *p, unsigned unacked,
                           unsigned retransmits);
@@ -127,6 +129,9 @@ extern void fake_set_chance (struct fake_portal *p, enum fake_trouble trouble,
                              unsigned permille);
 
 extern unsigned fake_logins (struct fake_portal *p);
+/* The most connections at a time that were not logged in (yet), since the
+ * last call. */
+extern unsigned fake_logins_at_once (struct fake_portal *p);
 /* Executed ones: reads, writes and flushes. */
 extern unsigned fake_executed (struct fake_portal *p);
 extern unsigned fake_troubles (enum fake_trouble trouble);
@@ -182,7 +187,8 @@ struct fake_portal {
   unsigned tcp_unacked, tcp_retransmits;
   struct fake_fault faults[FAKE_MAX_FAULTS];
   unsigned chance[NR_FAKE_TROUBLES];
-  unsigned logins, executed;
+  int tpgt;
+  unsigned logins, logins_at_once, executed;
 };
 
 extern pthread_mutex_t fake_lock;

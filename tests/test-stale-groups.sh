@@ -51,6 +51,17 @@ assert_less "the wait, ms" "$value" "$((2500 * slow))"
 wait_for_log "$(a_re): session reinstated through $(b_re)" 1
 fenced_by 'LOGICAL UNIT RESET'
 stop_mpiscsi
+
+say "one group, without discovery: known from the login"
+reset_proxy
+start_mpiscsi "portals=$(join_portals "${proxied[@]}")" discovery=off "target=$fake_iqn" lun=1 rr-min-io=1
+wait_for_log 'remaining active paths: 2$'
+stale hold yes
+assert_match "one group, without discovery" 'released=0 .*lost=1.*block has new' "$out"
+number 'overwritten after %d ms'
+assert_less "the wait, ms" "$value" "$((2500 * slow))"
+wait_for_log "$(a_re): session reinstated through $(b_re)" 1
+stop_mpiscsi
 stop_groups
 
 start_groups 1 2

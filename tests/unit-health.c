@@ -173,6 +173,39 @@ loss (void **unused)
   assert_true (loss_delay (30, -1, -1, 5) < 0);
 }
 
+/* A thousand sessions of as many initiators lose their portal at the same
+ * moment, for a minute: 1/10 s of virtual time after the other, how many of
+ * them try? */
+static void
+no_stampede (void **unused)
+{
+  enum { SESSIONS = 1000, TENTHS = 600 };
+  static unsigned tries[TENTHS];
+  unsigned seed = 1;
+
+  (void) unused;
+  for (unsigned i = 0; i < SESSIONS; ++i) {
+    double t = 0;
+
+    for (unsigned attempt = 0; ; ++attempt) {
+      seed = seed * 1103515245 + 12345;
+      t += backoff_delay (attempt, false, 5, (seed >> 16) % 1000 / 1000.);
+      if (t >= TENTHS / 10.)
+        break;
+      tries[(int) (t * 10)]++;
+    }
+  }
+  /* They are nearly in step at first, each at most 2.5 s after its last try;
+   * once that was a few times, less than a third of them come in any 1/10 s,
+   * and after half a minute they come as evenly as they can. */
+  for (unsigned i = 0; i < TENTHS; ++i) {
+    if (i >= 100)
+      assert_in_range (tries[i], 0, SESSIONS * 32 / 100);
+    if (i >= 300)
+      assert_in_range (tries[i], SESSIONS / 100, SESSIONS / 10);
+  }
+}
+
 int
 main (void)
 {
@@ -185,6 +218,7 @@ main (void)
     cmocka_unit_test (slow_command_on_live_session),
     cmocka_unit_test (backoff),
     cmocka_unit_test (loss),
+    cmocka_unit_test (no_stampede),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);

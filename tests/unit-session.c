@@ -1485,6 +1485,222 @@ misuse_is_noticed (void **unused)
   }
 }
 
+/* ---- many sessions of few portals ----------------------------------------------- */
+
+#define CROWD 8                 /* sessions of each portal */
+
+static unsigned
+sessions_up (void)
+{
+  struct list *l, *next;
+  unsigned n = 0;
+
+  engine_lock (engine);
+  list_for_each (l, next, &engine->sessions)
+    n += list_entry (l, struct session, node)->state == SESSION_UP;
+  engine_unlock (engine);
+  return n;
+}
+
+/* Two portals with CROWD targets each, all lost and back again: never more
+ * than one login at a time at a portal. */
+static void
+crowd (const char *host)
+{
+  static const struct {
+    enum fake_connect connect;
+    enum fake_login login;
+  } troubles[] = {
+    { FAKE_CONNECT_REFUSED, FAKE_LOGIN_OK },
+    { FAKE_CONNECT_LOST, FAKE_LOGIN_OK },
+    { FAKE_CONNECT_OK, FAKE_LOGIN_FAILS },
+    { FAKE_CONNECT_OK, FAKE_LOGIN_LOST },
+  };
+  char text[80], err[ERR_SIZE] = "";
+  struct fake_portal *v6[2];
+
+  set ("login-timeout", "0.2");
+  snprintf (text, sizeof text, "%s:4001,%s:4002", host, host);
+  set ("portals", text);
+  assert_int_equal (settings_check (settings, err), 0);
+  for (unsigned i = 0; i < 2; ++i) {    /* "localhost" may be that, too */
+    sprintf (text, "[::1]:%u", 4001 + i);
+    v6[i] = fake_portal_new (text);
+    fake_map_lun (v6[i], 1, disk);
+    fake_set_delay (v6[i], 500, 3000);
+    fake_set_delay (portal[i], 500, 3000);
+  }
+  engine = engine_new (settings);
+  assert_non_null (engine);
+  engine_start (engine);
+  engine_lock (engine);
+  for (unsigned i = 0; i < 2; ++i)
+    for (unsigned t = 1; t < CROWD; ++t) {
+      const char *why;
+      struct portal where;
+
+      sprintf (text, "%s:%u", host, 4001 + i);
+      assert_true (portal_parse (text, strlen (text), &where, &why));
+      sprintf (text, FAKE_TARGET ".%u", t);
+      engine_add_target (engine, &where, text);
+    }
+  engine_unlock (engine);
+  engine_run_until_settled (engine, PATIENCE);
+  assert_int_equal (engine_start_thread (engine), 0);
+  map = engine_find_map (engine, "", PATIENCE, err, sizeof err);
+  assert_non_null (map);
+  wait_for (sessions_up () == 2 * CROWD);
+
+  for (unsigned k = 0; k < sizeof troubles / sizeof troubles[0]; ++k) {
+    for (unsigned i = 0; i < 2; ++i) {
+      fake_set_connect (portal[i], troubles[k].connect);
+      fake_set_connect (v6[i], troubles[k].connect);
+      fake_set_login (portal[i], troubles[k].login, "no");
+      fake_set_login (v6[i], troubles[k].login, "no");
+      fake_logins_at_once (portal[i]);
+      fake_logins_at_once (v6[i]);
+    }
+    for (unsigned i = 0; i < 2; ++i) {
+      fake_kill (portal[i]);
+      fake_kill (v6[i]);
+    }
+    wait_for (sessions_up () == 0);
+    pause_ms (300);
+    for (unsigned i = 0; i < 2; ++i) {
+      fake_set_connect (portal[i], FAKE_CONNECT_OK);
+      fake_set_connect (v6[i], FAKE_CONNECT_OK);
+      fake_set_login (portal[i], FAKE_LOGIN_OK, "");
+      fake_set_login (v6[i], FAKE_LOGIN_OK, "");
+    }
+    wait_for (sessions_up () == 2 * CROWD);
+    for (unsigned i = 0; i < 2; ++i) {
+      const unsigned n4 = fake_logins_at_once (portal[i]);
+      const unsigned n6 = fake_logins_at_once (v6[i]);
+
+      if (n4 > 1 || n6 > 1 || n4 + n6 == 0)
+        fail_msg ("trouble %u: %u and %u logins at a time", k, n4, n6);
+    }
+  }
+}
+
+static void
+one_login_at_a_time (void **unused)
+{
+  (void) unused;
+  crowd ("127.0.0.1");
+}
+
+/* Looking up its name takes a while, in which nobody else may begin. */
+static void
+one_login_at_a_time_by_name (void **unused)
+{
+  (void) unused;
+  crowd ("localhost");
+}
+
+/* ---- portal groups, without discovery ---------------------------------------------- */
+
+/* Portal 0 dies with a write that it has not answered, and stays away; another
+ * write to the same blocks is under way when this returns. */
+static void
+overwrite_what_is_in_doubt (struct job *again)
+{
+  struct job j[4];
+
+  fake_fault (portal[0], (struct fake_fault) {
+      .opcode = 0x2a, .lun = -1, .count = 1, .hang = true });
+  for (unsigned i = 0; i < 4; ++i)      /* by turns */
+    job_start (&j[i], OP_WRITE, 4 * i, 4);
+  wait_for (fake_waiting (portal[0]) == 1);
+  fake_set_connect (portal[0], FAKE_CONNECT_LOST);
+  fake_kill (portal[0]);
+  for (unsigned i = 0; i < 4; ++i)
+    job_end (&j[i], 0);
+  job_start (again, OP_WRITE, 0, 16);
+}
+
+/* The group that both are in is only told at login. */
+static void
+group_told_at_login (void **unused)
+{
+  struct job again;
+
+  (void) unused;
+  fake_set_portal_group (portal[0], 7);
+  fake_set_portal_group (portal[1], 7);
+  serve (2);
+  assert_int_equal (session_of (0)->portal.tpgt, 7);
+  assert_int_equal (session_of (1)->portal.tpgt, 7);
+  overwrite_what_is_in_doubt (&again);
+  wait_log ("127.0.0.1:4001: session reinstated through 127.0.0.1:4002");
+  job_end (&again, 0);
+  assert_int_equal (log_count ("gave up fencing"), 0);
+}
+
+static void
+two_groups_told_at_login (void **unused)
+{
+  struct job again;
+
+  (void) unused;
+  fake_set_portal_group (portal[0], 7);
+  fake_set_portal_group (portal[1], 8);
+  serve (2);
+  assert_int_equal (session_of (1)->portal.tpgt, 8);
+  overwrite_what_is_in_doubt (&again);
+  pause_ms (1500);
+  assert_false (again.done);
+  assert_int_equal (log_count ("session reinstated"), 0);
+  fake_set_connect (portal[0], FAKE_CONNECT_OK);
+  wait_log ("127.0.0.1:4001: session reinstated through 127.0.0.1:4001");
+  job_end (&again, 0);
+}
+
+/* The portal that is to fence for the lost one takes no logins, though its
+ * session is still good: the next one has to do it, soon. */
+static void
+fenced_by_the_next_one (void **unused)
+{
+  struct job again;
+  struct path *first;
+  double begin;
+  char text[100];
+  unsigned k;
+
+  (void) unused;
+  set ("login-timeout", "8");
+  for (unsigned i = 0; i < 3; ++i)
+    fake_set_portal_group (portal[i], 7);
+  serve (3);
+  wait_for (active () == 3);
+  /* They are asked in order of discovery. */
+  first = list_entry (map->paths.next, struct path, map_node);
+  if (first->session == session_of (0))
+    first = list_entry (first->map_node.next, struct path, map_node);
+  k = first->session == session_of (1) ? 1 : 2;
+  fake_set_login (portal[k], FAKE_LOGIN_LOST, "");
+  begin = engine_now ();
+  overwrite_what_is_in_doubt (&again);
+  snprintf (text, sizeof text, "127.0.0.1:4001: session reinstated through "
+            "127.0.0.1:%u", 4001 + 3 - k);
+  wait_log (text);
+  job_end (&again, 0);
+  if (engine_now () - begin > 5)
+    fail_msg ("it took %.1f s", engine_now () - begin);
+}
+
+/* What was configured, or told by discovery, is not what is true. */
+static void
+other_group_told_at_login (void **unused)
+{
+  (void) unused;
+  fake_set_portal_group (portal[0], 65535);
+  set ("portals", "127.0.0.1:4001,7");
+  serve (1);
+  assert_int_equal (session_of (0)->portal.tpgt, 65535);
+  assert_logged ("this is its portal group 65535, not 7");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown (name, setup, teardown)
 
 int
@@ -1514,6 +1730,12 @@ main (void)
     TEST (connect_never_told),
     TEST (login_never_told),
     TEST (one_of_two_comes_late),
+    TEST (one_login_at_a_time),
+    TEST (one_login_at_a_time_by_name),
+    TEST (group_told_at_login),
+    TEST (two_groups_told_at_login),
+    TEST (fenced_by_the_next_one),
+    TEST (other_group_told_at_login),
     TEST (login_texts),
     TEST (redirected),
     TEST (redirected_in_a_circle),
