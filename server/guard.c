@@ -27,10 +27,14 @@ enum {
 };
 /* Offsets in the header, RFC 7143 11. */
 enum {
-  AT_RESPONSE = 2, AT_STATUS = 3, AT_LENGTH = 5, AT_ITT = 16, AT_TTT = 20,
+  AT_FLAGS = 1, AT_RESPONSE = 2, AT_STATUS = 3, AT_LENGTH = 5, AT_ITT = 16, AT_TTT = 20,
   AT_OFFSET = 40, AT_R2T_LENGTH = 44,
 };
 #define NO_TAG 0xffffffff
+/* Of a Login Response, RFC 7143 11.13.1: to the full feature phase. */
+#define FLAG_TRANSIT 0x80
+#define NSG_MASK 0x03
+#define NSG_FULL_FEATURE 0x03
 
 void
 guard_reset (struct session *s)
@@ -153,6 +157,22 @@ scsi_response (struct session *s, const struct command *cmd)
   return true;
 }
 
+/* libiscsi asks for the target's proof only in a response that leaves the
+ * security stage; a target may leave that one out. */
+static bool
+login_over (struct session *s)
+{
+  const struct guard *g = &s->guard;
+  const uint8_t flags = g->header[AT_FLAGS];
+
+  if (!g->wants_proof || g->proof_came || !(flags & FLAG_TRANSIT) ||
+      (flags & NSG_MASK) != NSG_FULL_FEATURE)
+    return true;
+  session_kill (s, FAIL_AUTH, "authentication failed: the target did not prove "
+                "itself with mutual-user and mutual-password");
+  return false;
+}
+
 bool
 guard_header (struct session *s)
 {
@@ -167,6 +187,8 @@ guard_header (struct session *s)
   if (s->state == SESSION_LOGIN && opcode != LOGIN_RESPONSE)
     return refuse (s, "a login is answered with PDU type %02xh", opcode);
   switch (opcode) {
+  case LOGIN_RESPONSE:
+    return size > 0 || login_over (s);  /* else after its text */
   case DATA_IN:
     return data_in (s, find_command (s, itt), size);
   case R2T:
@@ -241,6 +263,8 @@ login_pair (struct session *s, const char *pair)
       return refuse (s, "FirstBurstLength=%.30s", value);
     g->first_burst = n;
   }
+  if (value_of (pair, "CHAP_R") != NULL)
+    g->proof_came = true;
   value = value_of (pair, "InitialR2T");
   if (value != NULL)
     g->unsolicited = strcmp (value, "No") == 0;
@@ -281,7 +305,7 @@ guard_data (struct session *s, const uint8_t *data)
   const size_t size = get_be32 (&h[AT_LENGTH - 1]) & 0xffffff;
 
   if ((h[0] & 0x3f) == LOGIN_RESPONSE)
-    return login_text (s, (const char *) data, size);
+    return login_text (s, (const char *) data, size) && login_over (s);
   /* SenseLength, then descriptor format (SPC-4 4.5.2) whose descriptors
    * libiscsi reads to the end of ADDITIONAL SENSE LENGTH. */
   if (h[AT_STATUS] == SCSI_STATUS_CHECK_CONDITION && size >= 10 &&

@@ -41,6 +41,8 @@ struct guard {
   uint32_t unsolicited;         /* most data that is sent unasked; 0: none */
   uint32_t first_burst;         /* bytes, as negotiated */
   uint32_t segment;             /* the target's MaxRecvDataSegmentLength */
+  bool wants_proof;             /* mutual CHAP: the target has to answer */
+  bool proof_came;              /* it did; libiscsi checks what */
 };
 
 /* Once, before the first session.  False: this libiscsi cannot be guarded (it

@@ -307,6 +307,7 @@ act_connect (struct session *s)
       iscsi_set_initiator_username_pwd (s->ctx, "mpiscsi", "mpiscsi-fence");
     s->secured = true;
   }
+  s->guard.wants_proof = st->mutual_user != NULL;
   if (st->mutual_user)
     iscsi_set_target_username_pwd (s->ctx, st->mutual_user,
                                    st->mutual_password);

@@ -44,6 +44,7 @@ GROUPS = {
         refused("login-silent", "login: no answer within", **MUTE),
         refused("login-wrong-itt", "login: no answer within", **MUTE),
         refused("login-wrong-stage", "login failed"),
+        harmless("login-unproved"),     # unless asked to: test-discovery-chap.sh
         refused("login-disconnect", "connection closed by the target"),
         refused("login-redirect-loop", "redirected more than 8 times"),
         refused("login-redirect-rubbish", r"redirected to '\[:::\]:99999999,-1'"),

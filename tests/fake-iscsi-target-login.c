@@ -245,7 +245,7 @@ handle_login (struct connection *c, uint8_t *pdu)
     login_answer (c, pdu, 0, 0x020a, "", 0); /* session does not exist */
     goto out;
   }
-  chap = chap_step (c, pdu, &out);
+  chap = evil (EVIL_LOGIN_UNPROVED) ? CHAP_NOT_NOW : chap_step (c, pdu, &out);
   if (chap == CHAP_REFUSED) {
     login_answer (c, pdu, 0, 0x0201, "", 0); /* authentication failure */
     goto out;
@@ -260,6 +260,8 @@ handle_login (struct connection *c, uint8_t *pdu)
   if (first && !c->discovery)
     add_number (&out, "TargetPortalGroupTag", (uint32_t) portal_tpgt[c->portal]);
 
+  if (evil (EVIL_LOGIN_UNPROVED))
+    flags = 0x87;
   flags &= 0x8f;                /* T, CSG, NSG as asked; C never */
   if (chap == CHAP_GOES_ON)
     flags &= 0x7f;
