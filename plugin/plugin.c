@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "control.h"
+#include "nexus.h"
 #include "notify.h"
 #include "plugin.h"
 
@@ -256,6 +257,7 @@ start_serving (void)
     log_warning ("%s", err);
   }
   notify_start (engine);
+  nexus_start (engine);
   engine_start (engine);
   if (engine_start_thread (engine) == -1) {
     nbdkit_error ("cannot start a thread: %m");

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "bindings.h"
+#include "state-dir.h"
 
 /* More names than LUNs that one process could hold. */
 #define MAX_NAMES 100000
@@ -34,37 +35,6 @@ bindings_suffix (unsigned n, char *buf, size_t size)
     buf[i] = digits[len - 1 - i];
   buf[len] = '\0';
   return buf;
-}
-
-static void
-default_file (char *path, size_t size)
-{
-  const char *dir = getenv ("STATE_DIRECTORY");
-  const char *home = getenv ("HOME");
-
-  if (dir && dir[0])
-    snprintf (path, size, "%s/bindings", dir);
-  else if (geteuid () == 0)
-    snprintf (path, size, "/var/lib/mpiscsi/bindings");
-  else if ((dir = getenv ("XDG_STATE_HOME")) && dir[0])
-    snprintf (path, size, "%s/mpiscsi/bindings", dir);
-  else
-    snprintf (path, size, "%s/.local/state/mpiscsi/bindings",
-              home ? home : "");
-}
-
-/* mkdir -p of the folder that PATH is in. */
-static void
-make_folders (const char *path)
-{
-  char dir[512];
-  char *p;
-
-  snprintf (dir, sizeof dir, "%s", path);
-  for (p = dir + 1; (p = strchr (p, '/')) != NULL; *p++ = '/') {
-    *p = '\0';
-    mkdir (dir, 0755);          /* open () will tell */
-  }
 }
 
 static char *
@@ -138,8 +108,8 @@ bindings_alias (const char *file, const char *prefix, const char *wwid,
   if (file)
     snprintf (path, sizeof path, "%s", file);
   else
-    default_file (path, sizeof path);
-  make_folders (path);
+    state_file ("bindings", path, sizeof path);
+  state_make_folders (path);
   fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
   if (fd == -1) {
     snprintf (err, ERR_SIZE, "cannot open bindings file %s: %s", path,

@@ -7,10 +7,8 @@
 
 #include "settings.h"
 
-/* The alias of WWID in FILE (NULL: $STATE_DIRECTORY/bindings, as systemd sets
- * it, else /var/lib/mpiscsi/bindings for root, else
- * $XDG_STATE_HOME or ~/.local/state + /mpiscsi/bindings).  A new one with
- * PREFIX is added if there is none.  Malloc'd; NULL: err says why.  Any
+/* The alias of WWID in FILE (NULL: "bindings" in the state directory, see
+ * state-dir.h).  A new one with PREFIX is added if there is none.  Malloc'd; NULL: err says why.  Any
  * thread; the file is locked meanwhile. */
 extern char *bindings_alias (const char *file, const char *prefix,
                              const char *wwid, char err[ERR_SIZE]);

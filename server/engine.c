@@ -14,6 +14,7 @@
 #include "engine.h"
 #include "fence.h"
 #include "hedge.h"
+#include "nexus.h"
 
 /* How often sessions and queues are looked at, with and without work. */
 #define TICK_BUSY 0.1
@@ -264,8 +265,10 @@ prepare_cb (EV_P_ ev_prepare *w, int revents)
     struct list *l, *next;
 
     e->need_fence = false;
-    list_for_each (l, next, &e->maps)
+    list_for_each (l, next, &e->maps) {
       fence_check (list_entry (l, struct map, node), engine_now ());
+      nexus_check (list_entry (l, struct map, node), engine_now ());
+    }
     engine_settle (e);
   }
   if (e->need_watchers)
@@ -346,6 +349,7 @@ tick_cb (EV_P_ ev_timer *w, int revents)
     map_check (m, now);
     map_check_latency (m);
     fence_check (m, now);
+    nexus_check (m, now);
     if (!list_empty (&m->queue) || !list_empty (&m->delayed) ||
         !list_empty (&m->fences))
       busy = true;
@@ -618,6 +622,7 @@ engine_shutdown (struct engine *e, double timeout)
   }
   stop_observer (e);
   log_out (e, timeout);
+  nexus_stop (e);
 }
 
 void
@@ -627,6 +632,7 @@ engine_free (struct engine *e)
     return;
   assert (!e->threaded);
   stop_observer (e);
+  nexus_stop (e);
   engine_lock (e);
   while (!list_empty (&e->sessions))
     session_free (list_entry (e->sessions.next, struct session, node));

@@ -13,6 +13,7 @@
  *   reads them (log-thread.c).
  * - Resolver threads: one per host name being looked up; they touch nothing
  *   of the engine but their own job (resolve.c).
+ * - The keeper, if a state file is kept: writes it, without the lock (nexus.c).
  *
  * LOCKING
  *
@@ -267,6 +268,9 @@ struct session {
   struct portal portal;         /* as configured or discovered: the name */
   char name[300];               /* "10.0.0.1:3260", for logs */
   char target[ISCSI_NAME_SIZE]; /* "" for discovery */
+  /* The engine's, but a fence may be for the nexus of an older server. */
+  char initiator[ISCSI_NAME_SIZE];
+  uint32_t isid_random;
   uint32_t isid_qualifier;
   unsigned id;                  /* number in logs and listings, from 1 */
 
@@ -420,6 +424,7 @@ struct fence_stats {
   /* Lost sessions that were ended by a new login; resets sent; lost sessions
    * given up after fence_timeout. */
   uint64_t reinstated, resets, expired;
+  uint64_t inherited;           /* sessions of servers that were killed */
 };
 
 struct map {
@@ -461,6 +466,10 @@ struct map {
                                    fencing session went through */
   double grace_until;           /* paths that we took down ourselves come back */
   struct fence_stats fence_stats;
+  /* Its nexuses in the state file: nexus.h. */
+  bool nexus_gate;              /* writes wait until they are there */
+  bool nexus_written;           /* some write has come */
+  unsigned nexus_generation;    /* of the file that will have them */
   /* No path: when queueing ends.  0: not in that state; < 0: never. */
   double no_path_until;
   bool bad_prio;                /* said that prio_args are wrong */
@@ -562,7 +571,7 @@ struct observer {
 struct engine {
   const struct settings *settings;
   char initiator_name[ISCSI_NAME_SIZE];
-  uint32_t isid_random;         /* 24 bits, one per process */
+  uint32_t isid_random;         /* 24 bits, one per process; or nexus.c's */
   uint64_t canary;              /* session-io.c: random */
 
   pthread_mutex_t lock;
@@ -623,6 +632,7 @@ struct engine {
 
   const struct observer *observer;      /* NULL: nobody */
   struct control *control;      /* control.c; NULL: no socket */
+  struct nexus_keeper *nexus;   /* nexus.c; NULL: nothing is kept */
   /* Service thread, lock held: read the configuration again.  0, or -1 with
    * one line in err.  NULL: there is none. */
   int (*reconfigure) (void *opaque, char *err, size_t size);

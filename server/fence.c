@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "fence.h"
+#include "nexus.h"
 
 /* Seconds before the next try after a fencing session failed. */
 #define RETRY 0.5
@@ -39,15 +40,22 @@
 struct fence {
   struct list node;             /* map->fences; or it is a path's reserve */
   struct indoubt_range all;     /* for when there is no memory for others */
-  char target[ISCSI_NAME_SIZE];
-  int tpgt;
-  uint32_t isid_qualifier;
+  struct nexus nexus;           /* all that a login needs to end it */
   uint64_t login;               /* which one it was of that session */
-  char name[300];               /* of the portal, for logs */
+  bool inherited;               /* of a server that was killed: nexus.h */
+  char name[330];               /* of the portal, for logs */
   double since;                 /* fence_timeout counts from here */
   bool reinstated;
   bool covered;                 /* by the reset that is on its way */
 };
+
+static bool
+is_nexus_of (const struct nexus *x, const struct session *s)
+{
+  return x->isid_qualifier == s->isid_qualifier &&
+    x->isid_random == s->isid_random && strcmp (x->target, s->target) == 0 &&
+    strcmp (x->initiator, s->initiator) == 0;
+}
 
 static enum fencing
 ladder (const struct map *m)
@@ -85,6 +93,7 @@ stop_older_fencers (const struct session *s)
 
     if (fencer != NULL && fencer != s && fencer->ctx != NULL &&
         !fencer->fence_done &&
+        fencer->isid_random == s->isid_random &&
         fencer->isid_qualifier == s->isid_qualifier &&
         strcmp (fencer->target, s->target) == 0)
       session_kill (fencer, FAIL_LOST, "the session was lost again");
@@ -113,8 +122,7 @@ fence_lost (struct command *cmd)
     cmd->origin = ++m->engine->last_origin;
   list_for_each (l, next, &m->fences) {
     f = list_entry (l, struct fence, node);
-    if (f->isid_qualifier == s->isid_qualifier &&
-        f->login == s->stats.logins && strcmp (f->target, s->target) == 0)
+    if (is_nexus_of (&f->nexus, s) && f->login == s->stats.logins)
       break;
     f = NULL;
   }
@@ -124,11 +132,9 @@ fence_lost (struct command *cmd)
     f = cmd->path->fence;
     cmd->path->fence = NULL;
     assert (f != NULL);
-    snprintf (f->target, sizeof f->target, "%s", s->target);
+    nexus_of (s, m, &f->nexus);
     snprintf (f->name, sizeof f->name, "%s", s->name);
-    f->isid_qualifier = s->isid_qualifier;
     f->login = s->stats.logins;
-    f->tpgt = s->portal.tpgt;
     f->since = engine_now ();
     list_add_tail (&m->fences, &f->node);
     stop_older_fencers (s);
@@ -142,6 +148,77 @@ fence_lost (struct command *cmd)
   }
 }
 
+void
+fence_unpark (struct map *m)
+{
+  if (list_empty (&m->parked))
+    return;
+  /* In order, in front of what came later. */
+  list_splice_head (&m->queue, &m->parked);
+  schedule_dispatch (m);
+}
+
+static bool
+any_inherited (const struct map *m, uint32_t isid_random)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &m->fences) {
+    const struct fence *f = list_entry (l, struct fence, node);
+
+    if (f->inherited && f->nexus.isid_random == isid_random)
+      return true;
+  }
+  return false;
+}
+
+bool
+fence_inherit (struct map *m, const struct nexus *x)
+{
+  struct list *l, *next;
+  char portal[300];
+  struct fence *f;
+
+  /* Two paths of a session, say, are one nexus. */
+  list_for_each (l, next, &m->fences) {
+    f = list_entry (l, struct fence, node);
+    if (f->nexus.isid_random == x->isid_random &&
+        f->nexus.isid_qualifier == x->isid_qualifier &&
+        strcmp (f->nexus.target, x->target) == 0)
+      return true;
+  }
+  f = calloc (1, sizeof *f);
+
+  /* Which blocks is not known: all of them. */
+  if (f == NULL || !indoubt_add (&m->indoubt, f, 0, 0, UINT64_MAX)) {
+    free (f);
+    return false;
+  }
+  f->nexus = *x;
+  f->inherited = true;
+  f->since = engine_now ();
+  snprintf (f->name, sizeof f->name, "%s of the server before",
+            portal_text (&x->portal, portal, sizeof portal));
+  list_add_tail (&m->fences, &f->node);
+  m->fence_stats.inherited++;
+  m->engine->need_fence = true;
+  return true;
+}
+
+bool
+fence_list_own (const struct map *m, struct nexus_list *out)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &m->fences) {
+    const struct fence *f = list_entry (l, struct fence, node);
+
+    if (!f->inherited && !nexus_list_add (out, &f->nexus))
+      return false;
+  }
+  return true;
+}
+
 static void
 release (struct map *m, struct fence *f, const char *how)
 {
@@ -149,12 +226,10 @@ release (struct map *m, struct fence *f, const char *how)
   log_info ("%s: %s: unanswered writes of the lost session are fenced (%s)",
             m->name, f->name, how);
   list_del (&f->node);
+  if (f->inherited && !any_inherited (m, f->nexus.isid_random))
+    nexus_fenced (m, f->nexus.isid_random);
   free (f);
-  if (list_empty (&m->parked))
-    return;
-  /* In order, in front of what came later. */
-  list_splice_head (&m->queue, &m->parked);
-  schedule_dispatch (m);
+  fence_unpark (m);
 }
 
 void
@@ -169,8 +244,7 @@ fence_logged_in (struct session *s)
     list_for_each (fl, fnext, &m->fences) {
       struct fence *f = list_entry (fl, struct fence, node);
 
-      if (f->reinstated || f->isid_qualifier != s->isid_qualifier ||
-          strcmp (f->target, s->target) != 0 || !may_reinstate (m))
+      if (f->reinstated || !is_nexus_of (&f->nexus, s) || !may_reinstate (m))
         continue;
       /* Some targets (tgt) only end the old session when the login went
        * through the security stage. */
@@ -193,9 +267,13 @@ fence_uses_isid (struct engine *e, uint32_t qualifier)
   list_for_each (l, next, &e->maps) {
     struct map *m = list_entry (l, struct map, node);
 
-    list_for_each (fl, fnext, &m->fences)
-      if (list_entry (fl, struct fence, node)->isid_qualifier == qualifier)
+    list_for_each (fl, fnext, &m->fences) {
+      const struct fence *f = list_entry (fl, struct fence, node);
+
+      if (f->nexus.isid_random == e->isid_random &&
+          f->nexus.isid_qualifier == qualifier)
         return true;
+    }
   }
   return false;
 }
@@ -211,8 +289,7 @@ fence_pending (const struct session *s)
     list_for_each (fl, fnext, &m->fences) {
       const struct fence *f = list_entry (fl, struct fence, node);
 
-      if (!f->reinstated && f->isid_qualifier == s->isid_qualifier &&
-          strcmp (f->target, s->target) == 0)
+      if (!f->reinstated && is_nexus_of (&f->nexus, s))
         return true;
     }
   }
@@ -345,12 +422,15 @@ fence_session_ready (struct session *s)
   }
 }
 
+/* To log in with the ISID of F; or (NULL) to reset the LUN.  Without VIA through
+ * the portal that F had, which is none of our paths'. */
 static bool
 start (struct map *m, const struct path *via, const struct fence *f)
 {
-  struct session *s = session_new (m->engine, SESSION_FENCE,
-                                   &via->session->portal,
-                                   via->session->target);
+  struct session *s =
+    session_new (m->engine, SESSION_FENCE,
+                 via ? &via->session->portal : &f->nexus.portal,
+                 via ? via->session->target : f->nexus.target);
 
   if (s == NULL)
     return false;
@@ -359,12 +439,15 @@ start (struct map *m, const struct path *via, const struct fence *f)
                                             ? m->fence_failures : 8));
   if (s->login_patience > m->engine->settings->login_timeout)
     s->login_patience = m->engine->settings->login_timeout;
-  m->fence_via = via->session->id;
+  m->fence_via = via ? via->session->id : 0;
   s->fence_map = m;
-  s->fence_lun = via->lun;
+  s->fence_lun = via ? via->lun : 0;
   s->fence_plain = m->fence_plain;
-  if (f != NULL)
-    s->isid_qualifier = f->isid_qualifier;
+  if (f != NULL) {
+    strcpy (s->initiator, f->nexus.initiator);
+    s->isid_random = f->nexus.isid_random;
+    s->isid_qualifier = f->nexus.isid_qualifier;
+  }
   else
     s->fence_reset = true;
   m->fencer = s;
@@ -372,10 +455,18 @@ start (struct map *m, const struct path *via, const struct fence *f)
   return true;
 }
 
-/* A live path: through portal group TPGT of TARGET, or (NULL) any.  After a
- * failure another one than before, if there is one. */
+static bool
+same_portal_group (const struct session *s, const struct nexus *x)
+{
+  return strcmp (s->target, x->target) == 0 &&
+    ((x->portal.tpgt != -1 && s->portal.tpgt == x->portal.tpgt) ||
+     portal_equal (&s->portal, &x->portal));
+}
+
+/* A live path: through the portal group of X, or (NULL) any.  After a failure
+ * another one than before, if there is one. */
 static const struct path *
-live_path (const struct map *m, const char *target, int tpgt)
+live_path (const struct map *m, const struct nexus *x)
 {
   const struct path *again = NULL;
   struct list *l, *next;
@@ -385,8 +476,7 @@ live_path (const struct map *m, const char *target, int tpgt)
 
     if (!path_is_usable (p->state) || p->session->dying)
       continue;
-    if (target != NULL && (tpgt == -1 || p->session->portal.tpgt != tpgt ||
-                           strcmp (p->session->target, target) != 0))
+    if (x != NULL && !same_portal_group (p->session, x))
       continue;
     if (m->fence_failures == 0 || p->session->id != m->fence_via)
       return p;
@@ -402,6 +492,8 @@ fencer_is_lost (const struct map *m)
 {
   struct list *l, *next;
 
+  if (m->fence_via == 0)
+    return false;               /* it is on its own */
   list_for_each (l, next, &m->paths) {
     const struct session *s =
       list_entry (l, struct path, map_node)->session;
@@ -422,8 +514,7 @@ logging_in (struct engine *e, const struct fence *f)
     struct session *s = list_entry (l, struct session, node);
 
     if (s->kind == SESSION_DISCOVERY || s->ctx == NULL || s->dying ||
-        s->isid_qualifier != f->isid_qualifier ||
-        strcmp (s->target, f->target) != 0)
+        !is_nexus_of (&f->nexus, s))
       continue;
     if (s->kind == SESSION_NORMAL &&
         (s->state == SESSION_CONNECT || s->state == SESSION_LOGIN) &&
@@ -436,6 +527,20 @@ logging_in (struct engine *e, const struct fence *f)
 }
 
 /* ---- the ladder ------------------------------------------------------------------- */
+
+/* S could not log in: it is others' turn. */
+static void
+others_first (struct map *m, const struct session *s)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &m->fences)
+    if (is_nexus_of (&list_entry (l, struct fence, node)->nexus, s)) {
+      list_del (l);
+      list_add_tail (&m->fences, l);
+      return;
+    }
+}
 
 static void
 fencer_ended (struct map *m, double now)
@@ -452,6 +557,8 @@ fencer_ended (struct map *m, double now)
                  s->why);
     /* At once through another portal; if that fails too, not too often. */
     m->fence_retry_at = m->fence_failures++ == 0 ? 0 : now + RETRY;
+    if (!s->fence_reset)
+      others_first (m, s);
     /* Made-up credentials are not to everybody's taste. */
     if (s->fence_plain)
       m->fence_plain = true;
@@ -520,6 +627,32 @@ check_fence (struct map *m, struct fence *f, double now)
   }
 }
 
+/* LIVE: through a live path; else an old server's through the portal that it
+ * had, which may be none of ours. */
+static bool
+start_login (struct map *m, bool live)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &m->fences) {
+    struct fence *f = list_entry (l, struct fence, node);
+    const struct path *via;
+
+    /* The session's own new login will do, and must not be killed by ours,
+     * which has the same ISID. */
+    if (f->reinstated || logging_in (m->engine, f))
+      continue;
+    via = live_path (m, &f->nexus);
+    if (live && via != NULL &&
+        start (m, via, f))
+      return true;
+    if (!live && via == NULL && f->inherited &&
+        start (m, NULL, f))
+      return true;
+  }
+  return false;
+}
+
 void
 fence_check (struct map *m, double now)
 {
@@ -547,18 +680,8 @@ fence_check (struct map *m, double now)
   if (list_empty (&m->fences) || m->fencer != NULL || now < m->fence_retry_at)
     return;
 
-  if (may_reinstate (m))
-    list_for_each (l, next, &m->fences) {
-      struct fence *f = list_entry (l, struct fence, node);
-
-      /* The session's own new login will do, and must not be killed by ours,
-       * which has the same ISID. */
-      if (f->reinstated || logging_in (e, f))
-        continue;
-      via = live_path (m, f->target, f->tpgt);
-      if (via != NULL && start (m, via, f))
-        return;
-    }
+  if (may_reinstate (m) && (start_login (m, true) || start_login (m, false)))
+    return;
   /* With an old connection that may still deliver (no portal of its group
    * is alive) a reset would prove nothing. */
   list_for_each (l, next, &m->fences) {
@@ -570,7 +693,7 @@ fence_check (struct map *m, double now)
       more_soon = true;
   }
   if (may_reset (m) && wanted (m) && some_ready && !more_soon) {
-    via = live_path (m, NULL, -1);
+    via = live_path (m, NULL);
     if (via != NULL)
       start (m, via, NULL);
   }

@@ -24,6 +24,11 @@
  * 4. Hold: after fence_timeout the ranges are let go, with a warning.  While
  *    nothing but 3 is left to do and no write waits they are kept.
  *
+ * What a server that was killed has left in flight is fenced in the same way
+ * by the next one, which knows its nexuses from the state file (nexus.h): then
+ * all blocks are in doubt, and 2 may also go through a portal that is not
+ * configured any more.
+ *
  * tests/fence.pml is a model of this.
  *
  * 2 and 3 use a session of their own (SESSION_FENCE), which has no paths:
@@ -35,6 +40,7 @@
 #define MPISCSI_FENCE_H
 
 #include "engine.h"
+#include "nexus-state.h"
 
 /* P is about to be used: keeps the memory that it takes to note that its writes
  * are in doubt, since there may be none on the day.  false: there is none, P
@@ -64,6 +70,13 @@ extern void fence_check (struct map *m, double now);
 /* Nothing is in doubt any more.  A clean shutdown waits for it, for a while,
  * before it logs out. */
 extern bool fence_settled (const struct engine *e);
+/* An older server that was killed may have had writes in flight on X: all
+ * blocks are in doubt.  false: no memory. */
+extern bool fence_inherit (struct map *m, const struct nexus *x);
+/* Adds the nexuses of our own that are not fenced.  false: no memory. */
+extern bool fence_list_own (const struct map *m, struct nexus_list *out);
+/* Something that writes may have waited for has happened. */
+extern void fence_unpark (struct map *m);
 /* The map goes. */
 extern void fence_forget (struct map *m);
 

@@ -13,6 +13,7 @@
 #include "conf.h"
 #include "engine.h"
 #include "fence.h"
+#include "nexus.h"
 #include "prio.h"
 
 /* One command is at most this large; a larger request is split, and its
@@ -87,6 +88,7 @@ map_new (struct engine *e, const struct lu_facts *facts, const char *target)
       (uint64_t) facts->max_transfer * facts->block_size < m->transfer_limit)
     m->transfer_limit = (uint64_t) facts->max_transfer * facts->block_size;
   list_add_tail (&e->maps, &m->node);
+  nexus_map_new (m);
   return m;
 }
 
@@ -272,6 +274,7 @@ map_add_path (struct map *m, struct path *p)
   path_set_prio (p);
   list_add_tail (&m->paths, &p->map_node);
   m->nr_paths++;
+  nexus_path_added (m);
   map_regroup (m);
 }
 

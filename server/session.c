@@ -56,6 +56,8 @@ session_new (struct engine *e, enum session_kind kind,
   portal_text (portal, s->name, sizeof s->name);
   snprintf (s->target, sizeof s->target, "%s", target);
   s->id = e->next_session_id++;
+  strcpy (s->initiator, e->initiator_name);
+  s->isid_random = e->isid_random;
   s->isid_qualifier = free_qualifier (e);
   s->depth = e->settings->queue_depth;
   s->deferred_event = -1;
@@ -279,14 +281,14 @@ act_connect (struct session *s)
     [DIGEST_CRC32C] = ISCSI_HEADER_DIGEST_CRC32C,
   };
 
-  s->ctx = iscsi_create_context (s->engine->initiator_name);
+  s->ctx = iscsi_create_context (s->initiator);
   if (s->ctx == NULL) {
     session_kill (s, FAIL_LOGIN, "out of memory");
     return;
   }
   guard_reset (s);
   iscsi_set_noautoreconnect (s->ctx, 1);
-  iscsi_set_isid_random (s->ctx, s->engine->isid_random, s->isid_qualifier);
+  iscsi_set_isid_random (s->ctx, s->isid_random, s->isid_qualifier);
   iscsi_set_session_type (s->ctx, s->kind == SESSION_DISCOVERY
                           ? ISCSI_SESSION_DISCOVERY : ISCSI_SESSION_NORMAL);
   iscsi_set_header_digest (s->ctx, digests[st->header_digest]);

@@ -24,9 +24,11 @@ reset_proxy () {
   ctl reset >/dev/null
 }
 
-# stale SCENARIO [ARGUMENT]...: sets $out, one line.
+# stale SCENARIO [ARGUMENT]...: sets $out, one line.  keep_faults=1: those that
+# the proxy has.
+keep_faults=
 stale () {
-  ctl reset >/dev/null
+  [ -n "$keep_faults" ] || ctl reset >/dev/null
   out=$(timeout -k 5 "$((50 * slow))" python3 "$testsdir/stale-write.py" "$uri" \
         --proxy "$proxy" "$tmpdir/proxy.sock" "${proxied[0]}" \
         ${freeze:+--freeze "$freeze"} "$@") || fail "$*: $out"
@@ -45,4 +47,9 @@ fenced_by () { # HOW
   wait_for_log "unanswered writes of the lost session are fenced \($1\)" 5
   assert_not_logged 'gave up fencing'
   assert_not_logged 'internal error|out of memory'
+}
+# The server was killed, as the test wanted.
+forget_killed () {
+  wait "$mpiscsi_pid" 2>/dev/null || :
+  mpiscsi_pid=
 }

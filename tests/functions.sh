@@ -89,8 +89,9 @@ trap 'exit 1' PIPE
 # Short, since a Unix socket's name has at most 107 bytes.
 tmpdir=$(mktemp -d /tmp/mpiscsi.XXXXXX)
 mpiscsi_log=$tmpdir/mpiscsi.log
-# Control sockets of this test's servers, and no others.
+# Control sockets of this test's servers, and what they keep; no others.
 export XDG_RUNTIME_DIR=$tmpdir
+export STATE_DIRECTORY=$tmpdir/state
 
 # background LOG COMMAND...: start it so that it cannot outlive this shell; $!
 # is its pid.  Not in a subshell: that would be the parent whose death kills.

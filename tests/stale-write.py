@@ -353,9 +353,40 @@ def ends(c, pid, parked, back="no"):
     print("told to end")
 
 
+def killed(c, pid):
+    """The server is killed while a write is caught.  What comes after is
+    'successor', at the next server."""
+    arm(c)
+    c.catch(b"o")
+    os.kill(int(pid), 9)
+    print("killed")
+
+
+def successor(c, delay, release="yes"):
+    """Another server serves the disk now, and the client overwrites; the old
+    write goes DELAY seconds later at the latest.  Reads go on."""
+    start = time.time()
+    new = c.write(b"n")
+    done = c.wait([new], 0.2)
+    for i in range(4):
+        r = c.read(FIRST + i * BLOCK)
+        c.must([r], "a read")
+        print("read after %d ms" % r.ms) if r.ms > 500 else None
+    print("waited" if not done and
+          not c.wait([new], start + float(delay) - time.time()) else "at once")
+    if release == "yes":        # "none": there is nothing
+        c.release()
+    c.must([new], "the overwrite was never done")
+    print("overwritten after %d ms" % new.ms)
+    finish(c)
+    if release == "no":
+        c.release()
+        print("then block has " + c.look())
+
+
 SCENARIOS = {f.__name__: f for f in
              (overwrite, flow, frozen_flow, hold, late, refused, again, many, ends,
-              patient, unanswered)}
+              patient, unanswered, killed, successor)}
 
 
 def main():
