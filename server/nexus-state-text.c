@@ -144,10 +144,8 @@ nexus_state_parse (const char *text, size_t len, uint32_t isid_random,
   const char *p = text, *last = text, *end = text + len;
   const size_t before = list->n;
   const char *wrong = "is damaged";
-  char line[1200], name[ISCSI_NAME_SIZE];
+  char line[1200], right[80], name[ISCSI_NAME_SIZE];
   struct nexus x;
-  uint64_t sum;
-  size_t count;
   int n = 0;
 
   _Static_assert (ISCSI_NAME_SIZE == 224 && WWID_SIZE == 256,
@@ -180,11 +178,9 @@ nexus_state_parse (const char *text, size_t len, uint32_t isid_random,
       goto bad;
     }
   }
-  n = 0;
-  if (p != end || sscanf (line, "end %zu %16" SCNx64 "%n", &count, &sum,
-                          &n) != 2 ||
-      line[n] != '\0' || count != list->n - before ||
-      sum != sum_of (text, last - text))
+  snprintf (right, sizeof right, "end %zu %016" PRIx64,
+            list->n - before, sum_of (text, last - text));
+  if (p != end || strcmp (line, right) != 0)
     goto bad;
   strcpy (initiator, name);
   return NULL;
