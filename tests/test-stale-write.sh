@@ -135,11 +135,18 @@ stale ends "$mpiscsi_pid" no
 t0=$(now_ms)
 stop_mpiscsi
 echo "  ended after $(($(now_ms) - t0)) ms"
+wait_for_log 'ends with writes in doubt' 1
 say "... and with another one that waits for it"
 start
 stale ends "$mpiscsi_pid" yes
 assert_match "refused" 'overwrite ended after [0-9]+ ms with errno 108' "$out"
 stop_mpiscsi
+
+say "... and with the lost session's portal there: fenced before the end"
+start
+stale ends "$mpiscsi_pid" no yes
+stop_mpiscsi
+fenced_by 'LOGICAL UNIT RESET'
 
 say "with CHAP"
 tgt_account t 1 someone secret-of-12-chars
