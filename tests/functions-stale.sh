@@ -50,6 +50,6 @@ fenced_by () { # HOW
 }
 # The server was killed, as the test wanted.
 forget_killed () {
-  wait "$mpiscsi_pid" 2>/dev/null || :
+  { wait "$mpiscsi_pid"; } 2>/dev/null || : # and what bash says of it
   mpiscsi_pid=
 }

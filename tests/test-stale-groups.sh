@@ -61,6 +61,24 @@ assert_match "one group, without discovery" 'released=0 .*lost=1.*block has new'
 number 'overwritten after %d ms'
 assert_less "the wait, ms" "$value" "$((2500 * slow))"
 wait_for_log "$(a_re): session reinstated through $(b_re)" 1
+fenced_by 'LOGICAL UNIT RESET'
+stop_mpiscsi
+
+say "one group, and the server is killed: B stands in for A at the next one"
+start
+stale killed "$mpiscsi_pid"
+forget_killed
+ctl at "${proxied[0]}" refuse on >/dev/null
+start_mpiscsi "portals=${proxied[1]}" "target=$fake_iqn" lun=1
+wait_for_log 'remaining active paths: 1$'
+keep_faults=1
+stale successor 5
+keep_faults=
+assert_match "one group" 'released=0 .*lost=1.*block has new' "$out"
+number 'overwritten after %d ms'
+assert_less "the wait, ms" "$value" "$((2500 * slow))"
+wait_for_log "$(a_re) of the server before: session reinstated through $(b_re)" 1
+fenced_by 'LOGICAL UNIT RESET'
 stop_mpiscsi
 stop_groups
 

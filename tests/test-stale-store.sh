@@ -97,3 +97,25 @@ assert_less "the wait, ms" 1700 "$value"
 assert_less "the wait, ms" "$value" "$((3500 * slow))"
 wait_for_log 'gave up fencing after 2 s: an old write might still come' 1
 stop_mpiscsi
+
+say "the server is killed while the store hangs: the next one waits for it"
+start
+stale killed "$mpiscsi_pid"
+forget_killed
+start
+stale successor 3
+assert_match "killed" 'waited.*block has new' "$out"
+number 'overwritten after %d ms'
+assert_less "the wait, ms" 2999 "$value"
+wait_for_log 'a server before was killed' 1
+fenced_by 'LOGICAL UNIT RESET'
+stop_mpiscsi
+
+say "... but not without fencing"
+start
+stale killed "$mpiscsi_pid"
+forget_killed
+start fence=off
+stale successor 3
+assert_match "fence=off" 'at once.*block has old' "$out"
+stop_mpiscsi
