@@ -92,7 +92,7 @@ assert_equal "nexuses" 0 "$(dirty)"
 say "the old portal is dead: for a while nothing but reads, with a warning"
 leave_behind
 ctl at "${proxied[0]}" refuse on >/dev/null
-start_mpiscsi "portals=${proxied[1]}" discovery=off "target=$iqn" lun=1 fence-timeout=3
+start_mpiscsi "portals=${proxied[1]}" discovery=off "target=$iqn" lun=1 fence-timeout=2
 wait_for_log 'remaining active paths: 1$'
 keep_faults=1
 stale successor 20 no
@@ -100,9 +100,9 @@ keep_faults=
 assert_match "a dead portal" 'overwritten.*block has new.*released=1 good=1.*then block has old' "$out"
 assert_no_match "reads that wait" 'read after' "$out"
 number 'overwritten after %d ms'
-assert_less "the wait, ms" 2000 "$value"
-assert_less "the wait, ms" "$value" "$((4000 * slow))"
-wait_for_log 'gave up fencing after 3 s: an old write might still come' 1
+assert_less "the wait, ms" 1200 "$value"
+assert_less "the wait, ms" "$value" "$((3000 * slow))"
+wait_for_log 'gave up fencing after 2 s: an old write might still come' 1
 ctl reset >/dev/null
 stop_mpiscsi
 
@@ -132,6 +132,37 @@ assert_match "without a state" 'at once.*block has new' "$out"
 assert_equal "warnings" 1 "$(count_log 'nexus.lock: .*: if this server is killed, the next one cannot fence')"
 stop_mpiscsi
 rm "$state"
+
+say "the first write waits until the file is on the disk, but not for ever; reads do not"
+cat >"$tmpdir/slow.c" <<'XX'
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <unistd.h>
+/* Of the file, and of the directory. */
+int fsync (int fd) { usleep (atoi (getenv ("SLOW_FSYNC")) * 1000); (void) fd; return 0; }
+XX
+"${CC:-cc}" -shared -fPIC -o "$tmpdir/slow.so" "$tmpdir/slow.c" || fail "cannot compile slow.c"
+plain=("${_nbdkit[@]}")
+for ms in 600 4000; do
+  _nbdkit=(env "LD_PRELOAD=${MPISCSI_PRELOAD:+$MPISCSI_PRELOAD:}$tmpdir/slow.so" "SLOW_FSYNC=$ms" "${plain[@]}")
+  rm -rf "$state"
+  serve_on "$both"
+  stale successor 5 none
+  assert_no_match "reads that wait" 'read after' "$out"
+  number 'overwritten after %d ms'
+  if [ $ms = 600 ]; then
+    assert_less "the wait, ms" 599 "$value"
+    assert_not_logged 'cannot fence'
+  else
+    assert_less "the wait, ms" 2900 "$value"
+    wait_for_log 'cannot be written in time: if this server is killed' 1
+  fi
+  assert_less "the wait, ms" "$value" "$((4500 * slow))"
+  kill -KILL "$mpiscsi_pid"     # it would wait for the disk
+  forget_killed
+done
+_nbdkit=("${plain[@]}")
+rm -rf "$state"
 
 say "a damaged file: said once, put aside"
 mkdir "$state"
