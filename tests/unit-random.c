@@ -30,6 +30,8 @@
 #include <cmocka.h>
 
 #include "engine.h"
+#include "fence.h"
+#include "nexus.h"
 #include "fake-libiscsi.h"
 
 #define BS 512
@@ -103,7 +105,7 @@ static struct fake_portal *portals[MAX_PORTALS];
 static struct map *maps[NR_DISKS];
 static _Atomic bool stop;
 static _Atomic unsigned long long nr_reads, nr_writes, nr_flushes, nr_failed;
-static unsigned nr_schedules, nr_mishaps;
+static unsigned nr_schedules, nr_left, nr_mishaps;
 static unsigned long long nr_deaths, nr_troubles, nr_eager, nr_failovers, nr_hedges,
   nr_hedges_won;
 
@@ -598,9 +600,62 @@ check_disks (void)
   }
 }
 
+/* What servers leave to the next one. */
+static char state_dir[] = "/tmp/unit-random-XXXXXX";
+
+/* As by a server that was killed: nexuses of the disks, through portals
+ * that there are. */
+static void
+leave_behind (unsigned *seed)
+{
+  struct nexus_list list = { NULL, 0, 0 }, old = { NULL, 0, 0 };
+  struct nexus_state st;
+  char err[ERR_SIZE];
+
+  for (unsigned i = 0; i < 1 + draw (seed, 4); ++i) {
+    struct nexus x = { .isid_qualifier = i + 1 };
+
+    strcpy (x.portal.host, "127.0.0.1");
+    x.portal.port = 4001 + draw (seed, plan.nr_portals);
+    x.portal.tpgt = draw (seed, 3) == 0 ? -1 : 1;
+    strcpy (x.target, FAKE_TARGET);
+    strcpy (x.wwid, fake_disk_wwid (disks[draw (seed, NR_DISKS)]));
+    assert_true (nexus_list_add (&list, &x));
+  }
+  if (nexus_state_open (&st, NULL, "iqn.2026-11.test.unit:random", &old,
+                        NULL, err) == -1 ||
+      nexus_state_save (&st, &list, err) == -1)
+    fail_msg ("%s", err);
+  nexus_state_close (&st);
+  nexus_list_free (&list);
+  nexus_list_free (&old);
+  nr_left++;
+}
+
+/* After a clean end there is nothing, if nothing was in doubt. */
+static void
+check_left (bool settled)
+{
+  struct nexus_list old = { NULL, 0, 0 };
+  struct nexus_state st;
+  char err[ERR_SIZE];
+
+  if (nexus_state_open (&st, NULL, "iqn.2026-11.test.unit:random", &old,
+                        NULL, err) == -1)
+    fail_msg ("%s", err);
+  if (settled && old.n > 0)
+    fail_msg ("%zu nexuses are left to the next server", old.n);
+  for (size_t i = 0; i < old.n; ++i)    /* the next schedule has other disks */
+    assert_int_equal (nexus_state_drop (&st, old.v[i].isid_random,
+                                        old.v[i].wwid, err), 0);
+  nexus_state_close (&st);
+  nexus_list_free (&old);
+}
+
 static void
 run_schedule (unsigned number)
 {
+  bool settled;
   unsigned seed = number * 2654435761u;
   char err[ERR_SIZE] = "";
   double until;
@@ -619,8 +674,11 @@ run_schedule (unsigned number)
   make_target (&seed);
   if (settings_check (settings, err) == -1)
     fail_msg ("%s", err);
+  if (draw (&seed, 2))
+    leave_behind (&seed);
   engine = engine_new (settings);
   assert_non_null (engine);
+  nexus_start (engine);
   engine_start (engine);
   engine_run_until_settled (engine, PATIENCE);
   if (engine_verdict (engine, err, sizeof err) == -1)
@@ -668,7 +726,9 @@ run_schedule (unsigned number)
   for (unsigned t = 0; t < NR_FAKE_TROUBLES; ++t)
     nr_troubles += fake_troubles (t);
   engine_shutdown (engine, 3);
+  settled = fence_settled (engine);
   engine_free (engine);
+  check_left (settled);
   settings_free (settings);
   fake_end ();
   log_end (false);
@@ -693,18 +753,29 @@ random_schedules (void **unused)
   log_set_sink (NULL);
 
   print_message ("%u schedules: %llu reads, %llu writes, %llu flushes, %llu of "
-                 "them failed where they may; %u mishaps, %llu connections "
+                 "them failed where they may; %u killed servers before, "
+                 "%u mishaps, %llu connections "
                  "died, %llu bad answers, %llu callbacks inside a submit, "
                  "%llu commands failed over, %u paths removed, %llu reads "
                  "hedged and %llu of them answered by the second path first\n",
                  nr_schedules, nr_reads, nr_writes, nr_flushes, nr_failed,
-                 nr_mishaps, nr_deaths, nr_troubles, nr_eager, nr_failovers,
+                 nr_left, nr_mishaps, nr_deaths, nr_troubles, nr_eager, nr_failovers,
                  nr_removed, nr_hedges, nr_hedges_won);
   /* A run in which nothing happened proves nothing. */
   assert_true (nr_reads > 0 && nr_writes > 0);
   if (nr_schedules >= 8)
     assert_true (nr_hedges > 0);
   assert_true (nr_mishaps > 0 && nr_deaths > 0 && nr_failovers > 0);
+}
+
+static int
+remove_state (void **unused)
+{
+  char command[100];
+
+  (void) unused;
+  snprintf (command, sizeof command, "rm -rf %s", state_dir);
+  return system (command);
 }
 
 int
@@ -714,5 +785,8 @@ main (void)
     cmocka_unit_test (random_schedules),
   };
 
-  return cmocka_run_group_tests_name ("random", tests, NULL, NULL);
+  if (mkdtemp (state_dir) == NULL)
+    return 1;
+  setenv ("STATE_DIRECTORY", state_dir, 1);
+  return cmocka_run_group_tests_name ("random", tests, NULL, remove_state);
 }
