@@ -43,6 +43,7 @@ struct fence {
   struct nexus nexus;           /* all that a login needs to end it */
   uint64_t login;               /* which one it was of that session */
   bool inherited;               /* of a server that was killed: nexus.h */
+  bool failed;                  /* a login for it, once; said */
   char name[330];               /* of the portal, for logs */
   double since;                 /* fence_timeout counts from here */
   bool reinstated;
@@ -447,6 +448,7 @@ start (struct map *m, const struct path *via, const struct fence *f)
     strcpy (s->initiator, f->nexus.initiator);
     s->isid_random = f->nexus.isid_random;
     s->isid_qualifier = f->nexus.isid_qualifier;
+    s->attempt = f->failed;     /* log_loss is brief then */
   }
   else
     s->fence_reset = true;
@@ -528,18 +530,25 @@ logging_in (struct engine *e, const struct fence *f)
 
 /* ---- the ladder ------------------------------------------------------------------- */
 
-/* S could not log in: it is others' turn. */
-static void
+/* S could not log in: it is others' turn.  False: not for the first time. */
+static bool
 others_first (struct map *m, const struct session *s)
 {
   struct list *l, *next;
 
-  list_for_each (l, next, &m->fences)
-    if (is_nexus_of (&list_entry (l, struct fence, node)->nexus, s)) {
+  list_for_each (l, next, &m->fences) {
+    struct fence *f = list_entry (l, struct fence, node);
+
+    if (is_nexus_of (&f->nexus, s)) {
+      const bool first = !f->failed;
+
+      f->failed = true;
       list_del (l);
       list_add_tail (&m->fences, l);
-      return;
+      return first;
     }
+  }
+  return true;
 }
 
 static void
@@ -553,12 +562,11 @@ fencer_ended (struct map *m, double now)
   m->fencer = NULL;
   thaw (m);
   if (!s->fence_done) {
-    log_warning ("%s: fencing through %s failed: %s", m->name, s->name,
-                 s->why);
+    log_line (s->fence_reset || others_first (m, s) ? LOG_LEVEL_WARNING
+              : LOG_LEVEL_DEBUG, "%s: fencing through %s failed: %s", m->name,
+              s->name, s->why);
     /* At once through another portal; if that fails too, not too often. */
     m->fence_retry_at = m->fence_failures++ == 0 ? 0 : now + RETRY;
-    if (!s->fence_reset)
-      others_first (m, s);
     /* Made-up credentials are not to everybody's taste. */
     if (s->fence_plain)
       m->fence_plain = true;
@@ -680,7 +688,7 @@ fence_check (struct map *m, double now)
   if (list_empty (&m->fences) || m->fencer != NULL || now < m->fence_retry_at)
     return;
 
-  if (may_reinstate (m) && (start_login (m, true) || start_login (m, false)))
+  if (may_reinstate (m) && start_login (m, true))
     return;
   /* With an old connection that may still deliver (no portal of its group
    * is alive) a reset would prove nothing. */
@@ -694,9 +702,12 @@ fence_check (struct map *m, double now)
   }
   if (may_reset (m) && wanted (m) && some_ready && !more_soon) {
     via = live_path (m, NULL);
-    if (via != NULL)
-      start (m, via, NULL);
+    if (via != NULL && start (m, via, NULL))
+      return;
   }
+  /* Last, for it may fail again and again. */
+  if (may_reinstate (m))
+    start_login (m, false);
 }
 
 bool

@@ -379,9 +379,6 @@ def successor(c, delay, release="yes"):
     c.must([new], "the overwrite was never done")
     print("overwritten after %d ms" % new.ms)
     finish(c)
-    if release == "no":
-        c.release()
-        print("then block has " + c.look())
 
 
 SCENARIOS = {f.__name__: f for f in
