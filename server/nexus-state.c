@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The files of nexus-state.h: who owns them, reading and replacing them. */
+/* The files of nexus-state.h: who owns them, reading and replacing them.
+ *
+ * strerrordesc_np, since the keeper runs beside other threads, and strerror
+ * would want the locale. */
 #include <config.h>
 
 #include <dirent.h>
@@ -178,7 +181,7 @@ replace (const struct nexus_state *st, uint32_t isid, const char *initiator,
   file_of (st, isid, "", path);
   file_of (st, isid, ".new", temporary);
   if (text == NULL) {
-    say (err, "%s: %s", path, strerror (errno));
+    say (err, "%s: %s", path, strerrordesc_np (errno));
     return -1;
   }
   unlink (temporary);           /* of one who was killed here */
@@ -192,7 +195,7 @@ replace (const struct nexus_state *st, uint32_t isid, const char *initiator,
       sync_directory (st->dir);
     return 0;
   }
-  say (err, "cannot write %s: %s", path, strerror (errno));
+  say (err, "cannot write %s: %s", path, strerrordesc_np (errno));
   if (fd != -1)
     unlink (temporary);
   return -1;
@@ -309,22 +312,22 @@ nexus_state_open (struct nexus_state *st, const char *dir,
   state_make_folders (path);
   st->lock = open (path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (st->lock == -1) {
-    say (err, "cannot open %s: %s", path, strerror (errno));
+    say (err, "cannot open %s: %s", path, strerrordesc_np (errno));
     return -1;
   }
   if (!lock_directory (st)) {
-    say (err, "cannot lock %s: %s", path, strerror (errno));
+    say (err, "cannot lock %s: %s", path, strerrordesc_np (errno));
     goto failed;
   }
   look_around (st, old, warn);
   found = st->isid_random != 0;
   if (!found && !new_isid (st)) {
-    say (err, "cannot lock %s: %s", path, strerror (errno));
+    say (err, "cannot lock %s: %s", path, strerrordesc_np (errno));
     goto failed;
   }
   /* Better to know now than at the first write whether it can be written. */
   if (found && access (st->dir, W_OK | X_OK) == -1) {
-    say (err, "cannot write to %s: %s", st->dir, strerror (errno));
+    say (err, "cannot write to %s: %s", st->dir, strerrordesc_np (errno));
     goto failed;
   }
   if (!found &&
@@ -359,7 +362,7 @@ nexus_state_drop (const struct nexus_state *st, uint32_t isid,
 
   file_of (st, isid, "", path);
   if (!lock_directory (st)) {
-    say (err, "%s: %s", path, strerror (errno));
+    say (err, "%s: %s", path, strerrordesc_np (errno));
     return -1;
   }
   /* Gone, or another server's by now: somebody else has fenced it as well. */

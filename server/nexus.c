@@ -212,7 +212,7 @@ nexus_start (struct engine *e)
   sem_init (&k->wake, 0, 0);
   r = pthread_create (&k->thread, NULL, keep, k);
   if (r != 0) {
-    warn (k, strerror (r));
+    warn (k, strerrordesc_np (r));
     sem_destroy (&k->wake);
     nexus_state_close (&k->state);
     nexus_list_free (&k->old);
