@@ -5,7 +5,7 @@
 # comes back and overwrites the block, then the old write is let go.
 #
 # With fence=off the old data must win: else this test would prove nothing.
-TEST_TIMEOUT=90
+TEST_TIMEOUT=120
 # shellcheck source=functions.sh
 . "$(dirname "$0")/functions.sh"
 # shellcheck source=functions-stale.sh
@@ -147,7 +147,8 @@ XX
 "${CC:-cc}" -shared -fPIC -o "$tmpdir/slow.so" "$tmpdir/slow.c" || fail "cannot compile slow.c"
 plain=("${_nbdkit[@]}")
 for ms in 600 4000; do
-  _nbdkit=(env "LD_PRELOAD=${MPISCSI_PRELOAD:+$MPISCSI_PRELOAD:}$tmpdir/slow.so" "SLOW_FSYNC=$ms" "${plain[@]}")
+  _nbdkit=(env "LD_PRELOAD=${MPISCSI_PRELOAD:+$MPISCSI_PRELOAD }$tmpdir/slow.so" "SLOW_FSYNC=$ms"
+           "${NBDKIT:-nbdkit}")
   rm -rf "$state"
   serve_on "$both"
   stale successor 5 none
