@@ -78,7 +78,8 @@ map_dispatch (struct map *m)
     if (m->nr_active > 0 && fence_blocks (m, cmd)) {
       list_del (&cmd->node);
       list_add_tail (&m->parked, &cmd->node);
-      m->fence_stats.parked++;
+      if (!list_empty (&m->fences))     /* not for the state file */
+        m->fence_stats.parked++;
       m->engine->need_fence = true;
       engine_kick (m->engine);
       continue;

@@ -85,6 +85,7 @@ copy_map (struct snapshot_map *to, const struct map *m)
   to->fence.reinstated = m->fence_stats.reinstated;
   to->fence.resets = m->fence_stats.resets;
   to->fence.expired = m->fence_stats.expired;
+  to->fence.inherited = m->fence_stats.inherited;
   to->fence.pending = list_length (&m->fences);
   to->fence.waiting = list_length (&m->parked);
   to->hedged_reads = m->hedges;

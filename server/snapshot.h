@@ -63,7 +63,7 @@ struct snapshot_map {
   /* Fencing (fence.h): counters of its whole life; and lost sessions that are
    * not fenced yet, writes that wait for that, now. */
   struct {
-    uint64_t in_doubt, parked, reinstated, resets, expired;
+    uint64_t in_doubt, parked, reinstated, resets, expired, inherited;
     unsigned pending, waiting;
   } fence;
   bool hedged_reads;

@@ -381,7 +381,7 @@ json_has_multipathds_keys (void **unused)
     "path_groups", NULL,
   };
   static const char *const fence_keys[] = {
-    "in_doubt", "parked", "reinstated", "resets", "expired", "pending",
+    "in_doubt", "parked", "reinstated", "resets", "expired", "inherited", "pending",
     "waiting", NULL,
   };
   static const char *const group_keys[] = {
