@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # In-doubt write fencing against the kernel's target (LIO), in a virtual
 # machine: one portal group and two.  See vm/guest-stale-write.sh.
-TEST_TIMEOUT=180
+TEST_TIMEOUT=220
 # shellcheck source=functions.sh
 . "${srcdir:-$(dirname "$0")}/functions.sh"
 # shellcheck source=vm/programs.sh
@@ -10,6 +10,6 @@ TEST_TIMEOUT=180
 requires_plugin
 proxy=$top_builddir/tests/iscsi-proxy
 [ -x "$proxy" ] || fail "no $proxy: run make check"
-vm_run "$testsdir/vm/guest-stale-write.sh" -t "$((160 * slow))" -m 1024 \
+vm_run "$testsdir/vm/guest-stale-write.sh" -t "$((200 * slow))" -m 1024 \
   "${vm_lio[@]}" "${vm_nbd[@]}" -b dd -b mount -b blockdev -f "$proxy:/usr/bin/iscsi-proxy" \
   -e PROXY=/usr/bin/iscsi-proxy

@@ -49,8 +49,7 @@ put () {
   put_pid=$!
 }
 done_within () { wait_until "$1" gone "$put_pid"; }
-# The old write is held on A, A is dead, the write was sent again on B.
-caught_and_resent () { # [REFUSE]
+caught () { # The old write is held on A.
   local i
   ctl at "${portals[0]}" hold-write 8 8 >/dev/null
   for i in {1..40}; do
@@ -58,6 +57,10 @@ caught_and_resent () { # [REFUSE]
     done_within 2 || break
     [ "$i" != 40 ] || fail "no write went to path A"
   done
+}
+# ..., A is dead, the write was sent again on B.
+caught_and_resent () { # [REFUSE]
+  caught
   [ -z "${1:-}" ] || ctl at "${portals[0]}" refuse on >/dev/null
   ctl at "${portals[0]}" cut rst client >/dev/null
   wait "$put_pid" || fail "the old write failed"
@@ -149,7 +152,39 @@ start
 overwrite at-once
 expect new
 stop
-stop_proxy
 [ "$(count_log 'gave up fencing')" = 0 ] || fail "something was fenced by time alone"
 assert_no_io_errors
+
+# The client is told of it, and connects again.
+overwrite_after_kill () { # [PARAMETER]...
+  start "$@"
+  caught
+  kill -KILL "$server_pid"
+  wait "$server_pid" || :
+  # The kernel would keep the write for a new connection, and that is not what
+  # this client does.
+  nbd-client -d /dev/nbd0 >>/run/nbd-client.log 2>&1 || :
+  done_within 20 || fail "the old write is not given up"
+  wait "$put_pid" || :
+  wait_until 20 has_no_size /dev/nbd0 || fail "/dev/nbd0 is still there"
+  start "$@"
+  put /run/new
+  done_within 20 || fail "the overwrite is not done after 20 s"
+  wait "$put_pid" || fail "the overwrite failed"
+  released=$(ctl release 3000)
+  say "  $released"
+}
+say "two groups, the server is killed, fence=off: the old write wins"
+overwrite_after_kill fence=off
+[[ $released == *released=1\ good=1* ]] || fail "it was to come"
+expect old
+stop
+say "two groups, the server is killed, by default"
+overwrite_after_kill
+[[ $released == *released=0* ]] || fail "the target took a write of a session that it has ended"
+expect new
+wait_for_log 5 'a server before was killed while it had 2 sessions here'
+wait_for_log 5 'server before: unanswered writes of the lost session are fenced \(LOGICAL UNIT RESET\)'
+stop
+stop_proxy
 say "all passed"
