@@ -241,8 +241,8 @@ nexus_stop (struct engine *e)
 
   engine_lock (e);
   drop (&k->state, k->fenced);
-  /* What is in doubt still stays in the file. */
-  if (list_nexuses (e, true, &mine) &&
+  /* What is in doubt still stays in the file; without a write it is clean. */
+  if (k->wanted > 0 && list_nexuses (e, true, &mine) &&
       nexus_state_save (&k->state, &mine, err) == -1)
     warn (k, err);
   list_for_each (l, next, &e->maps)
