@@ -468,6 +468,7 @@ struct map {
   struct fence_stats fence_stats;
   /* Its nexuses in the state file: nexus.h. */
   bool nexus_gate;              /* writes wait until they are there */
+  struct indoubt_range nexus_range;
   bool nexus_written;           /* some write has come */
   unsigned nexus_generation;    /* of the file that will have them */
   /* No path: when queueing ends.  0: not in that state; < 0: never. */

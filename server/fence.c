@@ -189,12 +189,10 @@ fence_inherit (struct map *m, const struct nexus *x)
       return true;
   }
   f = calloc (1, sizeof *f);
-
-  /* Which blocks is not known: all of them. */
-  if (f == NULL || !indoubt_add (&m->indoubt, f, 0, 0, UINT64_MAX)) {
-    free (f);
+  if (f == NULL)
     return false;
-  }
+  /* Which blocks is not known. */
+  indoubt_add_all (&m->indoubt, f, &f->all);
   f->nexus = *x;
   f->inherited = true;
   f->since = engine_now ();

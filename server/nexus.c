@@ -298,11 +298,8 @@ nexus_path_added (struct map *m)
 
   if (k == NULL || m->engine->settings->fence == FENCING_OFF)
     return;
-  if (!m->nexus_gate &&
-      !indoubt_add (&m->indoubt, k, 0, 0, UINT64_MAX)) {
-    warn (k, "out of memory");
-    return;
-  }
+  if (!m->nexus_gate)
+    indoubt_add_all (&m->indoubt, k, &m->nexus_range);
   m->nexus_gate = true;
   if (m->nexus_written)
     want (m);
