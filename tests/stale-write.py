@@ -362,7 +362,7 @@ def killed(c, pid):
     print("killed")
 
 
-def successor(c, delay, release="yes"):
+def successor(c, delay, release=""):
     """Another server serves the disk now, and the client overwrites; the old
     write goes DELAY seconds later at the latest.  Reads go on."""
     start = time.time()
@@ -374,7 +374,7 @@ def successor(c, delay, release="yes"):
         print("read after %d ms" % r.ms) if r.ms > 500 else None
     print("waited" if not done and
           not c.wait([new], start + float(delay) - time.time()) else "at once")
-    if release == "yes":        # "none": there is nothing
+    if release != "none":       # there is something
         c.release()
     c.must([new], "the overwrite was never done")
     print("overwritten after %d ms" % new.ms)

@@ -120,6 +120,39 @@ assert_match "the end" 'released=1 good=1.*block has new' "$out"
 fenced_by 'session reinstatement'
 assert_not_logged 'LOGICAL UNIT RESET'
 stop_mpiscsi
+# The next server has B alone.
+after_kill () { # [PARAMETER]...
+  start
+  stale killed "$mpiscsi_pid"
+  forget_killed
+  [ -z "${dead:-}" ] || ctl at "${proxied[0]}" refuse on >/dev/null
+  start_mpiscsi "portals=${proxied[1]}" discovery=off "target=$fake_iqn" lun=1 "$@"
+  wait_for_log 'remaining active paths: 1$'
+  keep_faults=1
+  stale successor 10 "${dead:+none}"
+  keep_faults=
+  assert_no_match "reads that wait" 'read after' "$out"
+}
+say "two groups, and the server is killed: through the old portal, which is not configured any more"
+after_kill
+assert_match "the end" 'released=0 .*lost=1.*block has new' "$out"
+wait_for_log "$(a_re) of the server before: session reinstated through $(a_re)" 1
+fenced_by 'LOGICAL UNIT RESET'
+stop_mpiscsi
+
+say "... and that is dead: bounded, with a warning, and said once"
+dead=yes
+after_kill fence-timeout=3
+dead=
+number 'overwritten after %d ms'
+assert_less "the wait, ms" 300 "$value"
+assert_less "the wait, ms" "$value" "$((4000 * slow))"
+wait_for_log "$(a_re) of the server before: gave up fencing after 3 s: an old write might still come" 1
+assert_equal "given up" 1 "$(count_log 'gave up fencing')"
+wait_for_log "$(b_re) of the server before: .* are fenced .LOGICAL UNIT RESET" 1
+assert_equal "said" 1 "$(count_log 'fencing through .* failed')"
+ctl reset >/dev/null
+stop_mpiscsi
 end_process "$proxy_pid" || :
 
 say "a target that has no CHAP: fenced by logins without it"
