@@ -2,6 +2,7 @@
 /* The listings of topology.h, as text; topology-json.c has JSON. */
 #include <config.h>
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -199,7 +200,7 @@ topology_print (FILE *fp, const struct snapshot *s, bool colour)
 /* ---- tables ---------------------------------------------------------------------- */
 
 /* Cells are kept until all are known: only then are the widths. */
-#define MAX_COLUMNS 16
+#define MAX_COLUMNS 24
 struct table {
   unsigned columns, rows;
   char **cells;                 /* columns * rows */
@@ -215,6 +216,7 @@ table_row (struct table *t, const char *colour, unsigned columns, ...)
   const char **colours = NULL;
   va_list args;
 
+  assert (columns <= MAX_COLUMNS);
   t->columns = columns;
   if (cells != NULL) {
     t->cells = cells;
