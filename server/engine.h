@@ -403,7 +403,7 @@ struct path {
   uint64_t hedged_away;         /* late reads of it, sent on another one */
   uint64_t path_faults;
   bool check_identity;          /* the checker's second step */
-  double slow_since;            /* 0: not slower than the others */
+  double slow_proof;            /* flap.h; seconds */
   struct flap flap;
   double average_latency;       /* seconds, of what was answered lately; 0 none */
   double check_sent;
@@ -477,6 +477,7 @@ struct map {
   bool queueing_disabled;       /* by the administrator */
   double queueing_since;        /* without a path; 0: not now */
   double queue_seconds;         /* spent that way before */
+  double latency_checked;       /* when, last */
   uint64_t queue_timeouts, group_switches, loads;
   uint64_t transfer_limit;      /* bytes of one command */
   /* Of the settings.  Workers look without the lock: a stale value costs one

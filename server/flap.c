@@ -112,6 +112,22 @@ path_latency_is_slow (bool was, double mine, double best)
   return mine > best * factor && mine - best > difference;
 }
 
+/* How much proof is enough, in seconds. */
+#define SLOW_PROOF 1.0
+/* Looks that are further apart say nothing of the time between. */
+#define SLOW_GAP 0.5
+
+bool
+path_slow_is_proven (double *proof, bool slow, double since)
+{
+  if (since > SLOW_GAP)
+    since = SLOW_GAP;
+  *proof += slow ? since : -since / 2;
+  if (*proof < 0)
+    *proof = 0;
+  return slow && *proof >= SLOW_PROOF;
+}
+
 double
 latency_average (double average, double sample, double weight)
 {

@@ -59,6 +59,10 @@ extern void flap_sampled (struct flap *f, bool good);
 /* Is a path with an average latency of MINE slow, where the best of the
  * others has BEST?  WAS: it was slow so far (hysteresis). */
 extern bool path_latency_is_slow (bool was, double mine, double best);
+/* A moment's slowness is no reason, and a moment's quickness none against it:
+ * on a busy machine the averages jump.  *PROOF is the seconds of being slow,
+ * less half of those of not being so; the last look was SINCE seconds ago. */
+extern bool path_slow_is_proven (double *proof, bool slow, double since);
 /* The moving average over about 1 / WEIGHT samples. */
 extern double latency_average (double average, double sample, double weight);
 

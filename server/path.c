@@ -108,7 +108,7 @@ path_event (struct path *p, enum path_event ev, const char *why)
       flap_failed (&p->flap, &m->settings, engine_now ());
       p->average_latency = 0;
       p->sel.slow = false;
-      p->slow_since = 0;
+      p->slow_proof = 0;
       /* The logouts at the end are nobody's failure. */
       const bool quiet = m->engine->shutdown;
 
@@ -593,9 +593,6 @@ path_check (struct path *p, double now)
   send_check (p, now);
 }
 
-/* Seconds for which a path must have been slower. */
-#define SLOW_PROOF 1.0
-
 /* Its average is of today: nothing waits for long. */
 static bool
 answers (const struct path *p)
@@ -612,9 +609,10 @@ answers (const struct path *p)
 void
 map_check_latency (struct map *m)
 {
-  const double now = engine_now ();
+  const double now = engine_now (), since = now - m->latency_checked;
   struct list *l, *next, *k, *knext;
 
+  m->latency_checked = now;
   if (m->nr_active < 2)
     return;
   list_for_each (l, next, &m->paths) {
@@ -635,11 +633,11 @@ map_check_latency (struct map *m)
     if (best == 0)
       continue;
     slow = path_latency_is_slow (p->sel.slow, p->average_latency, best);
-    if (!slow || p->slow_since == 0)
-      p->slow_since = slow ? now : 0;
-    /* A moment's slowness is no reason. */
-    if (slow == p->sel.slow || (slow && now - p->slow_since < SLOW_PROOF))
+    if (!p->sel.slow)
+      slow = path_slow_is_proven (&p->slow_proof, slow, since);
+    if (slow == p->sel.slow)
       continue;
+    p->slow_proof = 0;
     p->sel.slow = slow;
     p->next_check = 0;
     if (slow)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Each fuzz target, a few seconds from its seeds: every parser of bytes from
 # outside.  FUZZ_SECONDS=600 for a long run of each.
-TEST_TIMEOUT=${FUZZ_SECONDS:+$((FUZZ_SECONDS * 6 + 120))}
+TEST_TIMEOUT=${FUZZ_SECONDS:+$((FUZZ_SECONDS * 7 + 120))}
 : "${TEST_TIMEOUT:=180}"
 . "$(dirname "$0")/functions.sh"
 # shellcheck source=functions-build.sh
@@ -13,9 +13,10 @@ build_cc=clang
 mkdir -p "$tmpdir/fuzz"
 # Only the pure core is fuzzed: no libev, no libiscsi.
 core=()
-for c in "$top_srcdir"/server/*.c; do
-  grep -q '"engine.h"\|"cmd.h"\|"control.h"\|"fence.h"' "$c" || core+=("$c")
+for c in $(make -s -C "$top_builddir/server" core-sources); do
+  [[ $c != *.c ]] || core+=("$top_srcdir/server/$c")
 done
+[ ${#core[@]} -gt 20 ] || fail "the list of the core's sources is not there"
 printf '%s\n' "${core[@]}" | xargs -P2 -I{} sh -c '
   exec clang -std=gnu11 -g -O1 -I"$2" -I"$3/server" -fsanitize=fuzzer-no-link,address,undefined \
     -fno-sanitize-recover=all -c "$1" -o "$4/$(basename "$1" .c).o"

@@ -111,6 +111,30 @@ no_sample_is_no_proof (void **unused)
 }
 
 static void
+slowness_needs_proof (void **state)
+{
+  double proof = 0;
+  int n;
+
+  (void) state;
+  for (n = 1; !path_slow_is_proven (&proof, true, 0.1); n++)
+    assert_true (n < 20);
+  assert_in_range (n, 10, 11);
+  /* Every other look is good: later, but proven. */
+  proof = 0;
+  for (n = 1; !path_slow_is_proven (&proof, n % 2 == 0, 0.1); n++)
+    assert_true (n < 60);
+  assert_in_range (n, 30, 45);
+  /* Two of three are good: never. */
+  proof = 0;
+  for (n = 1; n < 1000; n++)
+    assert_false (path_slow_is_proven (&proof, n % 3 == 0, 0.1));
+  /* Not by one look after a long time. */
+  proof = 0;
+  assert_false (path_slow_is_proven (&proof, true, 3600));
+}
+
+static void
 slow (void **unused)
 {
   (void) unused;
@@ -151,6 +175,7 @@ main (void)
     cmocka_unit_test (marginal_path),
     cmocka_unit_test (no_sample_is_no_proof),
     cmocka_unit_test (slow),
+    cmocka_unit_test (slowness_needs_proof),
     cmocka_unit_test (average),
   };
 
