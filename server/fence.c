@@ -595,7 +595,9 @@ fencer_ended (struct map *m, double now)
 static bool
 wanted (const struct map *m)
 {
-  return !list_empty (&m->parked) || m->engine->shutdown ||
+  /* What waits for the state file does not wait for us. */
+  return (!list_empty (&m->parked) && !m->nexus_gate) ||
+    m->engine->shutdown ||
     m->indoubt.count > MANY_RANGES;
 }
 
@@ -634,9 +636,9 @@ check_fence (struct map *m, struct fence *f, double now)
 }
 
 /* LIVE: through a live path; else an old server's through the portal that it
- * had, which may be none of ours. */
+ * had, which may be none of ours.  AGAIN: also those that failed before. */
 static bool
-start_login (struct map *m, bool live)
+start_login (struct map *m, bool live, bool again)
 {
   struct list *l, *next;
 
@@ -646,7 +648,7 @@ start_login (struct map *m, bool live)
 
     /* The session's own new login will do, and must not be killed by ours,
      * which has the same ISID. */
-    if (f->reinstated || logging_in (m->engine, f))
+    if (f->reinstated || (f->failed && !again) || logging_in (m->engine, f))
       continue;
     via = live_path (m, &f->nexus);
     if (live && via != NULL &&
@@ -686,7 +688,7 @@ fence_check (struct map *m, double now)
   if (list_empty (&m->fences) || m->fencer != NULL || now < m->fence_retry_at)
     return;
 
-  if (may_reinstate (m) && start_login (m, true))
+  if (may_reinstate (m) && start_login (m, true, false))
     return;
   /* With an old connection that may still deliver (no portal of its group
    * is alive) a reset would prove nothing. */
@@ -704,8 +706,8 @@ fence_check (struct map *m, double now)
       return;
   }
   /* Last, for it may fail again and again. */
-  if (may_reinstate (m))
-    start_login (m, false);
+  if (may_reinstate (m) && !start_login (m, true, true))
+    start_login (m, false, true);
 }
 
 bool

@@ -28,7 +28,7 @@ enum {
 /* Offsets in the header, RFC 7143 11. */
 enum {
   AT_FLAGS = 1, AT_RESPONSE = 2, AT_STATUS = 3, AT_LENGTH = 5, AT_ITT = 16, AT_TTT = 20,
-  AT_OFFSET = 40, AT_R2T_LENGTH = 44,
+  AT_STATUS_CLASS = 36, AT_OFFSET = 40, AT_R2T_LENGTH = 44,
 };
 #define NO_TAG 0xffffffff
 /* Of a Login Response, RFC 7143 11.13.1: to the full feature phase. */
@@ -40,17 +40,27 @@ void
 guard_reset (struct session *s)
 {
   memset (&s->guard, 0, sizeof s->guard);
-  s->guard.first_burst = 65536; /* the defaults, RFC 7143 13.14, 13.12 */
+  /* What libiscsi takes when the target does not say: its own 262144 rather
+   * than the 65536 of RFC 7143 13.14; 13.12, 13.10. */
+  s->guard.first_burst = 262144;
   s->guard.segment = 8192;
+  s->guard.solicited_only = true;
 }
 
 void
 guard_submit (struct session *s, struct command *cmd)
 {
   cmd->arrived = cmd->sent = cmd->asked = cmd->r2t_end = 0;
-  if (cmd->dir == SCSI_XFER_WRITE)
-    cmd->asked = cmd->bytes < s->guard.unsolicited ? cmd->bytes
-      : s->guard.unsolicited;
+  if (cmd->dir == SCSI_XFER_WRITE) {
+    const struct guard *g = &s->guard;
+    uint32_t most = 0;
+
+    if (!g->solicited_only)
+      most = g->first_burst;
+    else if (!g->no_immediate)  /* in the command's own PDU */
+      most = g->segment < g->first_burst ? g->segment : g->first_burst;
+    cmd->asked = cmd->bytes < most ? cmd->bytes : most;
+  }
 }
 
 bool
@@ -165,8 +175,9 @@ login_over (struct session *s)
   const struct guard *g = &s->guard;
   const uint8_t flags = g->header[AT_FLAGS];
 
-  if (!g->wants_proof || g->proof_came || !(flags & FLAG_TRANSIT) ||
-      (flags & NSG_MASK) != NSG_FULL_FEATURE)
+  /* With another status class it is no login. */
+  if (!g->wants_proof || g->proof_came || g->header[AT_STATUS_CLASS] != 0 ||
+      !(flags & FLAG_TRANSIT) || (flags & NSG_MASK) != NSG_FULL_FEATURE)
     return true;
   session_kill (s, FAIL_AUTH, "authentication failed: the target did not prove "
                 "itself with mutual-user and mutual-password");
@@ -232,6 +243,16 @@ value_of (const char *pair, const char *key)
   return strncmp (pair, key, n) == 0 && pair[n] == '=' ? pair + n + 1 : NULL;
 }
 
+/* Only this form does libiscsi compare.  Before our challenge was sent it
+ * compares with zeroes, which no real answer is. */
+static bool
+is_proof (const char *value)
+{
+  return strncmp (value, "0x", 2) == 0 && strlen (value) == 2 + 32 &&
+    strspn (value + 2, "0123456789abcdefABCDEF") == 32 &&
+    strspn (value + 2, "0") != 32;
+}
+
 static bool
 login_pair (struct session *s, const char *pair)
 {
@@ -250,7 +271,7 @@ login_pair (struct session *s, const char *pair)
       continue;
     if (!number (value, &n) || n < MIN_LENGTH)
       return refuse (s, "%s=%.30s", segments[i], value);
-    if (i == 0)
+    if (i == 0 || (i == 1 && n < g->segment))
       g->segment = n;
   }
   value = value_of (pair, "MaxBurstLength");
@@ -258,16 +279,22 @@ login_pair (struct session *s, const char *pair)
     return refuse (s, "MaxBurstLength=%.30s", value);
   /* "Irrelevant" is right when there is nothing unsolicited. */
   value = value_of (pair, "FirstBurstLength");
-  if (value != NULL && strcmp (value, "Irrelevant") != 0) {
+  if (value != NULL && strcmp (value, "Irrelevant") == 0)
+    g->first_burst = 0;         /* as libiscsi's strtol () */
+  else if (value != NULL) {
     if (!number (value, &n) || n < MIN_LENGTH)
       return refuse (s, "FirstBurstLength=%.30s", value);
     g->first_burst = n;
   }
-  if (value_of (pair, "CHAP_R") != NULL)
+  value = value_of (pair, "CHAP_R");
+  if (value != NULL && is_proof (value))
     g->proof_came = true;
+  value = value_of (pair, "ImmediateData");
+  if (value != NULL)
+    g->no_immediate = strcmp (value, "No") == 0;
   value = value_of (pair, "InitialR2T");
   if (value != NULL)
-    g->unsolicited = strcmp (value, "No") == 0;
+    g->solicited_only = strcmp (value, "No") != 0;
   return true;
 }
 
@@ -278,12 +305,11 @@ login_text (struct session *s, const char *text, size_t size)
   struct guard *g = &s->guard;
   const char *end;
 
-  for (; size > 0 && (end = memchr (text, '\0', size)) != NULL;
+  /* libiscsi reads no further than an empty one. */
+  for (; size > 0 && (end = memchr (text, '\0', size)) != NULL && end != text;
        size -= end + 1 - text, text = end + 1)
     if (!login_pair (s, text))
       return false;
-  if (g->unsolicited > 0)
-    g->unsolicited = g->first_burst;
   if (g->first_burst / g->segment > MAX_PIECES)
     return refuse (s, "FirstBurstLength=%u in segments of %u", g->first_burst,
                    g->segment);

@@ -38,7 +38,8 @@ struct guard {
   uint32_t data_size, data_left; /* bytes, with padding */
   unsigned budget;              /* PDUs that may still be read in one go */
   unsigned nops;                /* NOP-Ins whose answers may still be queued */
-  uint32_t unsolicited;         /* most data that is sent unasked; 0: none */
+  bool solicited_only;          /* InitialR2T=Yes: but for immediate data */
+  bool no_immediate;            /* ImmediateData=No */
   uint32_t first_burst;         /* bytes, as negotiated */
   uint32_t segment;             /* the target's MaxRecvDataSegmentLength */
   bool wants_proof;             /* mutual CHAP: the target has to answer */

@@ -281,12 +281,29 @@ map_add_path (struct map *m, struct path *p)
 void
 map_remove_path (struct map *m, struct path *p)
 {
+  const double failback_at = m->failback_at;
+  const struct path *stay = NULL;
+  struct list *l, *next;
+
   list_del (&p->map_node);
   selector_fail_path (&p->group->selector, &p->sel);
   m->nr_paths--;
   if (path_is_usable (p->state))
     m->nr_active--;
+  /* No failback by the way: who stays in use may be in another group object
+   * afterwards. */
+  list_for_each (l, next, &m->paths) {
+    const struct path *q = list_entry (l, struct path, map_node);
+
+    if (path_is_usable (q->state) && q->group == m->current)
+      stay = q;
+  }
   map_regroup (m);
+  if (stay != NULL && stay->group->selector.nr_active > 0 &&
+      m->settings.failback != FAILBACK_IMMEDIATE) {
+    m->current = stay->group;
+    m->failback_at = failback_at;
+  }
 }
 
 /* The best group with an active path.  Without FAILBACK the current one is
@@ -388,6 +405,7 @@ map_path_failed (struct map *m, struct path *p)
     return;
 
   start_queueing (m);
+  fence_unpark (m);             /* no_path () decides about them, too */
   schedule_dispatch (m);
 }
 

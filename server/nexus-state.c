@@ -96,6 +96,8 @@ lock_directory (const struct nexus_state *st)
 /* ---- one file ------------------------------------------------------------------- */
 
 /* Malloc'd; NULL: *why. */
+static const char not_readable[] = "cannot be read";
+
 static char *
 read_file (const char *path, size_t *len, const char **why)
 {
@@ -104,9 +106,12 @@ read_file (const char *path, size_t *len, const char **why)
   char *text = NULL;
   ssize_t n;
 
-  *why = "cannot be read";
-  if (fd == -1)
+  *why = not_readable;
+  if (fd == -1) {
+    if (errno == ELOOP)         /* O_NOFOLLOW */
+      *why = "is no file";
     return NULL;
+  }
   if (fstat (fd, &st) == -1)
     goto out;
   if (!S_ISREG (st.st_mode)) {
@@ -157,6 +162,18 @@ write_all (int fd, const char *text)
   return true;
 }
 
+/* Root may start a server in the service's directory: what it makes there must
+ * be the service's. */
+static void
+give_to_owner (const char *dir, int fd)
+{
+  struct stat sb;
+
+  if (fd != -1 && geteuid () == 0 && stat (dir, &sb) == 0 && sb.st_uid != 0 &&
+      fchown (fd, sb.st_uid, sb.st_gid) == -1)
+    return;                     /* as it was */
+}
+
 static void
 sync_directory (const char *dir)
 {
@@ -186,6 +203,7 @@ replace (const struct nexus_state *st, uint32_t isid, const char *initiator,
   }
   unlink (temporary);           /* of one who was killed here */
   fd = open (temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  give_to_owner (st->dir, fd);
   good = fd != -1 && write_all (fd, text) && (!sync || fsync (fd) == 0);
   if (fd != -1 && close (fd) == -1)
     good = false;
@@ -226,23 +244,27 @@ look_at (struct nexus_state *st, uint32_t isid, struct nexus_list *old,
   bool foreign = false;
   size_t len;
   char *text;
+  bool was_read;
 
   file_of (st, isid, "", path);
   text = read_file (path, &len, &why);
-  if (text != NULL)
+  was_read = text != NULL;
+  if (was_read)
     why = nexus_state_parse (text, len, isid, old, initiator, &foreign);
   free (text);
-  if (text != NULL && why == NULL) {
+  if (was_read && why == NULL) {
     if (old->n == before && st->isid_random == 0 &&
         strcmp (initiator, st->initiator) == 0 && lock_byte (st->lock, isid))
       st->isid_random = isid;
     return;
   }
-  /* Said once.  What another version can read is left to it. */
+  /* Said once.  What another version can read is left to it, and what may be
+   * readable another time (no descriptor, no memory) to then. */
   file_of (st, isid, ".bad", aside);
   say (line, "%s %s: what the server before has sent and was not answered is "
        "not fenced%s", path, why,
-       !foreign && rename (path, aside) == 0 ? " (file renamed)" : "");
+       !foreign && why != not_readable && strstr (why, "memory") == NULL &&
+       rename (path, aside) == 0 ? " (file renamed)" : "");
   warn (line);
 }
 
@@ -315,6 +337,7 @@ nexus_state_open (struct nexus_state *st, const char *dir,
     say (err, "cannot open %s: %s", path, strerrordesc_np (errno));
     return -1;
   }
+  give_to_owner (st->dir, st->lock);
   if (!lock_directory (st)) {
     say (err, "cannot lock %s: %s", path, strerrordesc_np (errno));
     goto failed;
@@ -330,9 +353,10 @@ nexus_state_open (struct nexus_state *st, const char *dir,
     say (err, "cannot write to %s: %s", st->dir, strerrordesc_np (errno));
     goto failed;
   }
+  /* What is in OLD must be fenced all the same; save () will try again. */
   if (!found &&
       replace (st, st->isid_random, st->initiator, &none, false, err) == -1)
-    goto failed;
+    warn (err);
   unlock_byte (st->lock, NEXUS_DIRECTORY);
   return 0;
 

@@ -205,6 +205,8 @@ nexus_start (struct engine *e)
   if (nexus_state_open (&k->state, NULL, e->initiator_name, &k->old,
                         say_warning, err) == -1) {
     warn (k, err);
+    log_warning ("what a server that was killed may have in flight is not "
+                 "fenced");
     nexus_list_free (&k->old);
     free (k);
     return;

@@ -37,6 +37,7 @@ session_check_loss (struct session *s, double now)
 
   /* With a probe under way it is as good as back. */
   if (s->lost_since == 0 || s->state == SESSION_PROBE || s->dying ||
+      s->state == SESSION_LOGOUT || s->nr_in_flight > 0 ||
       list_empty (&s->paths) || s->engine->shutdown)
     return;
   list_for_each (l, next, &s->paths) {

@@ -206,8 +206,13 @@ new_path (struct session *s, unsigned lun, const struct lu_facts *facts)
   struct engine *e = s->engine;
   struct map *m = find_map (e, facts->wwid);
   struct path *p;
+  /* Back from a loss: dev_loss_tmo may have removed this path, and the LUN may
+   * have been resized since.  path_identified () knows what to do then. */
+  const bool resized = m != NULL && s->lost_since != 0 &&
+    m->facts.block_size == facts->block_size &&
+    m->facts.blocks != facts->blocks;
 
-  if (m != NULL && !same_disk (m, s, lun, facts))
+  if (m != NULL && !resized && !same_disk (m, s, lun, facts))
     return;
   p = calloc (1, sizeof *p);
   if (p == NULL || !fence_reserve (p))
@@ -238,7 +243,10 @@ new_path (struct session *s, unsigned lun, const struct lu_facts *facts)
     m->nr_paths--;
     goto no_memory;
   }
-  path_event (p, PATH_EV_UP, NULL);
+  if (resized)
+    path_identified (s, lun, facts);
+  else
+    path_event (p, PATH_EV_UP, NULL);
   engine_changed (e);
   return;
 

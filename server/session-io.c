@@ -138,6 +138,16 @@ canary_lives (const struct command *cmd)
             sizeof (uint64_t)) == 0;
 }
 
+/* Without this a short answer would hand old memory to the client. */
+static bool
+came_short (const struct command *cmd)
+{
+  return !cmd->may_be_short &&
+    ((cmd->task.residual_status == SCSI_RESIDUAL_UNDERFLOW &&
+      cmd->task.residual > 0) || guard_came_short (cmd) ||
+     canary_lives (cmd));
+}
+
 /* libiscsi calls this.  Only lists and flags are changed here. */
 static void
 command_cb (struct iscsi_context *ctx, int status, void *command_data,
@@ -159,15 +169,16 @@ command_cb (struct iscsi_context *ctx, int status, void *command_data,
   cmd->task.datain.size = 0;
 
   if (result == RESULT_GOOD || result == RESULT_CONDITION_MET) {
-    /* Without this a short answer would hand old memory to the client. */
-    if (!cmd->may_be_short &&
-        ((cmd->task.residual_status == SCSI_RESIDUAL_UNDERFLOW &&
-          cmd->task.residual > 0) || guard_came_short (cmd) ||
-         canary_lives (cmd))) {
+    if (came_short (cmd)) {
       result = RESULT_PROTOCOL;
       why = "short transfer with GOOD status";
     }
   }
+  /* A recovered error may end the transfer (SPC-4 7.5.7, DTE), and would count
+   * as success: once more, as if there was no sense data. */
+  else if (result == RESULT_CHECK_CONDITION && came_short (cmd) &&
+           verdict_of (result, &sense).kind == VERDICT_DONE)
+    sense.valid = false;
 
   if (result >= RESULT_LOST) {
     /* Uninvited, these mean that the session is dead (a command that was

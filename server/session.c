@@ -407,15 +407,19 @@ act_drop (struct session *s, bool was_in_use)
   log_loss (s, was_in_use);
   if (was_in_use)
     s->stats.losses++;
-  if (s->lost_since == 0 && !list_empty (&s->paths))
+  /* If it was forgotten, these paths are new. */
+  if (!list_empty (&s->paths) && (s->lost_since == 0 || s->forgotten)) {
     s->lost_since = engine_now ();
+    s->forgotten = false;
+  }
   /* Paths first, so that what is requeued is not sent this way again. */
   list_for_each (l, next, &s->paths)
     path_event (list_entry (l, struct path, session_node), PATH_EV_DOWN,
                 s->why);
   teardown (s, true);
-  /* What was forgotten (dev_loss_tmo) is only looked for now and then. */
-  if (s->forgotten)
+  /* What was forgotten (dev_loss_tmo) is only looked for now and then, unless
+   * a fence may need its login. */
+  if (s->forgotten && !fence_pending (s))
     delay = st->max_polling_interval * (1 + engine_random (s->engine)) / 2;
   else
     delay = backoff_delay (s->attempt++, cheap, st->polling_interval,

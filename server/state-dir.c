@@ -17,7 +17,8 @@ state_file (const char *file, char *path, size_t size)
   const char *home = getenv ("HOME");
 
   if (dir && dir[0])
-    snprintf (path, size, "%s/%s", dir, file);
+    /* systemd: several, with colons in between. */
+    snprintf (path, size, "%.*s/%s", (int) strcspn (dir, ":"), dir, file);
   else if (geteuid () == 0)
     snprintf (path, size, "/var/lib/mpiscsi/%s", file);
   else if ((dir = getenv ("XDG_STATE_HOME")) && dir[0])

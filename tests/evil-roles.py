@@ -44,7 +44,11 @@ GROUPS = {
         refused("login-silent", "login: no answer within", **MUTE),
         refused("login-wrong-itt", "login: no answer within", **MUTE),
         refused("login-wrong-stage", "login failed"),
-        harmless("login-unproved"),     # unless asked to: test-discovery-chap.sh
+        # Unless asked for a proof: test-discovery-chap.sh.
+        harmless("login-unproved"),
+        harmless("login-proof-form"),
+        harmless("login-proof-zero"),
+        harmless("login-proof-hidden"),
         refused("login-disconnect", "connection closed by the target"),
         refused("login-redirect-loop", "redirected more than 8 times"),
         refused("login-redirect-rubbish", r"redirected to '\[:::\]:99999999,-1'"),

@@ -245,7 +245,8 @@ handle_login (struct connection *c, uint8_t *pdu)
     login_answer (c, pdu, 0, 0x020a, "", 0); /* session does not exist */
     goto out;
   }
-  chap = evil (EVIL_LOGIN_UNPROVED) ? CHAP_NOT_NOW : chap_step (c, pdu, &out);
+  chap = evil (EVIL_LOGIN_UNPROVED) || evil (EVIL_LOGIN_PROOF_FORM) ||
+    evil (EVIL_LOGIN_PROOF_ZERO) || evil (EVIL_LOGIN_PROOF_HIDDEN) ? CHAP_NOT_NOW : chap_step (c, pdu, &out);
   if (chap == CHAP_REFUSED) {
     login_answer (c, pdu, 0, 0x0201, "", 0); /* authentication failure */
     goto out;
@@ -260,8 +261,21 @@ handle_login (struct connection *c, uint8_t *pdu)
   if (first && !c->discovery)
     add_number (&out, "TargetPortalGroupTag", (uint32_t) portal_tpgt[c->portal]);
 
-  if (evil (EVIL_LOGIN_UNPROVED))
+  if (evil (EVIL_LOGIN_UNPROVED) || evil (EVIL_LOGIN_PROOF_FORM) ||
+      evil (EVIL_LOGIN_PROOF_ZERO) || evil (EVIL_LOGIN_PROOF_HIDDEN))
     flags = 0x87;
+  /* libiscsi compares only what begins with 0x, with zeroes before it has sent
+   * a challenge, and reads no further than an empty pair. */
+  if (evil (EVIL_LOGIN_PROOF_FORM))
+    text_add (&out, "CHAP_R", "0b0123456789abcdef0123456789abcdef");
+  if (evil (EVIL_LOGIN_PROOF_ZERO)) {
+    text_add (&out, "CHAP_N", "bob");
+    text_add (&out, "CHAP_R", "0x00000000000000000000000000000000");
+  }
+  if (evil (EVIL_LOGIN_PROOF_HIDDEN)) {
+    bytes_append (&out, "", 1);
+    text_add (&out, "CHAP_R", "0x0123456789abcdef0123456789abcdef");
+  }
   flags &= 0x8f;                /* T, CSG, NSG as asked; C never */
   if (chap == CHAP_GOES_ON)
     flags &= 0x7f;

@@ -135,6 +135,9 @@ extern bool disk_mapped (struct disk *d, uint64_t lba, uint64_t max, uint64_t *r
   X (LOGIN_WRONG_ITT, "login-wrong-itt", 0, "answers another Initiator Task Tag") \
   X (LOGIN_WRONG_STAGE, "login-wrong-stage", 0, "goes to the reserved stage 2") \
   X (LOGIN_UNPROVED, "login-unproved", 0, "leaves out the security stage") \
+  X (LOGIN_PROOF_FORM, "login-proof-form", 0, "... and sends a proof in base 64") \
+  X (LOGIN_PROOF_ZERO, "login-proof-zero", 0, "... and one of zeroes") \
+  X (LOGIN_PROOF_HIDDEN, "login-proof-hidden", 0, "... and one behind an empty pair") \
   X (LOGIN_DISCONNECT, "login-disconnect", 0, "closes at the login request") \
   X (LOGIN_REDIRECT_LOOP, "login-redirect-loop", 0, "0101h to itself, for ever") \
   X (LOGIN_REDIRECT_RUBBISH, "login-redirect-rubbish", 0, "0101h to no address") \

@@ -67,8 +67,11 @@ for wrong in "mutual-user=bob mutual-password=+$tmpdir/wrong" "mutual-user=eve m
 done
 stop_fake
 
-say "mutual: the target leaves the security stage out"
-start_fake 1 --chap alice:secret-of-alice --chap-mutual bob:secret-of-target --evil login-unproved
-p=${portal[0]}
-mpiscsi_fails 1 "$p: $proof" discover "$p" "${mutual[@]}"
-assert_start_fails "$p: $proof" portals="$p" "${mutual[@]}"
+for role in unproved proof-form proof-zero proof-hidden; do
+  say "mutual: the target leaves the security stage out, $role"
+  start_fake 1 --chap alice:secret-of-alice --chap-mutual bob:secret-of-target --evil "login-$role"
+  p=${portal[0]}
+  mpiscsi_fails 1 "$p: $proof" discover "$p" "${mutual[@]}"
+  assert_start_fails "$p: $proof" portals="$p" "${mutual[@]}"
+  stop_fake
+done
