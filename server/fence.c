@@ -360,7 +360,8 @@ start_login (struct map *m, bool live, bool again)
 
     /* The session's own new login will do, and must not be killed by ours,
      * which has the same ISID. */
-    if (f->reinstated || (f->failed && !again) || fence_is_logging_in (m->engine, f))
+    if (f->reinstated || (f->failed && !again) ||
+        fence_is_logging_in (m->engine, f))
       continue;
     via = fence_live_path (m, &f->nexus);
     if (live && via != NULL &&
