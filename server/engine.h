@@ -495,7 +495,7 @@ struct map {
   _Atomic bool no_write_same, no_ndob, no_unmap, no_lba_status;
 };
 
-/* path.c: lock held. */
+/* path.c, path-check.c: lock held. */
 extern void path_event (struct path *p, enum path_event ev, const char *why);
 extern struct path *path_find (struct session *s, unsigned lun);
 /* A probe identified LUN through S: make the path, or check and reinstate. */
