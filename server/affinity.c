@@ -16,6 +16,14 @@
 #define AUTO_MIN_CPUS 2
 #define AUTO_MAX_CPUS 4
 
+bool
+affinity_one_cpu (void)
+{
+  cpu_set_t set;
+
+  return sched_getaffinity (0, sizeof set, &set) == 0 && CPU_COUNT (&set) == 1;
+}
+
 /* The CPU, or -1.  Any thread. */
 int
 affinity_choose (enum affinity affinity)

@@ -25,8 +25,9 @@
 #define FENCE_AT_END 2.5
 
 /* From so many commands in flight on, workers leave sending to the service
- * thread (engine.h, LOCKING). */
-#define HAND_OVER 4
+ * thread (engine.h, LOCKING).  With 4 a client with 8 requests was 12 % slower
+ * than when its workers sent themselves, with 32 it is 7 % faster. */
+#define HAND_OVER 8
 
 /* I/O that takes longer than this, in seconds, may need engine_abandon. */
 #define STUCK 1.0
@@ -99,9 +100,10 @@ engine_submit (struct engine *e, struct request *req, int *fd)
   while (!atomic_compare_exchange_weak (&e->pending, &head, req));
   *fd = -1;
   /* Many in flight: so the service thread runs, or will be woken by their
-   * answers or their sessions' end, at the latest. */
+   * answers or their sessions' end, at the latest.  With one CPU for all that
+   * pays only for writes, whose data fills segments. */
   if (atomic_load_explicit (&e->in_flight, memory_order_relaxed) >=
-      HAND_OVER) {
+      HAND_OVER && (!e->one_cpu || req->op == OP_WRITE)) {
     ev_async_send (e->loop, &e->submitted);
     return;
   }
@@ -447,6 +449,7 @@ engine_new (const struct settings *settings)
   list_init (&e->told);
   hedge_init (e);
   e->next_session_id = 1;
+  e->one_cpu = affinity_one_cpu ();
   e->cpu = affinity_choose (settings->cpu_affinity);
   e->loop_is_ours = true;
 

@@ -26,12 +26,13 @@
  *
  * To submit, a worker does not wait for the lock.  It pushes its request
  * on the lock-free stack engine->pending.  With little in flight (less than
- * HAND_OVER commands) it tries the lock and sends the command itself.  If that
- * fails, whoever holds it will look at the stack AFTER having let go
- * (engine_unlock), so that no request is left behind.  With more in flight the
- * worker only wakes the service thread, once for all that is on the stack
- * when it gets there: what is taken together is sent together, in one TCP
- * segment (session_flush), and that is cheaper for us and for the target.
+ * HAND_OVER commands; with one CPU reads always) it tries the lock and sends
+ * the command itself.  If that fails, whoever holds it will look at the stack
+ * AFTER having let go (engine_unlock), so that no request is left behind.  With
+ * more in flight the worker only wakes the service thread, once for all that
+ * is on the stack when it gets there: what is taken together is sent together,
+ * in one TCP segment (session_flush), and that is cheaper for us and for the
+ * target.
  *
  * Whoever holds the lock may submit commands to libiscsi and write to its
  * socket, but only the service thread may touch ev_* watchers: others set
@@ -589,6 +590,7 @@ struct engine {
   ev_prepare prepare;
   pthread_t thread;
   int cpu;                      /* affinity.c; -1: any */
+  bool one_cpu;                 /* there is no other */
   bool threaded;                /* the service thread runs */
   bool stop;                    /* set under lock; service thread ends */
   bool shutdown;                /* no new work: queued I/O fails */
@@ -657,6 +659,8 @@ extern int engine_start_thread (struct engine *e);
  * all of a small request (affinity.c). */
 extern void engine_bind_thread (struct engine *e);
 extern int affinity_choose (enum affinity affinity);
+/* Has this process one CPU only? */
+extern bool affinity_one_cpu (void);
 /* Fail what is queued, log out (bounded by TIMEOUT seconds), end the thread. */
 extern void engine_shutdown (struct engine *e, double timeout);
 /* At once and from any thread: no more waiting for paths; queued I/O fails
