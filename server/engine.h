@@ -43,9 +43,9 @@
  * Usually the service thread polls all sockets.  But then a client that has
  * one request at a time pays for two thread switches per request.  So a
  * session that had one command in flight at a time for a while is left to its
- * workers (session->worker_polls, after SOLO_ENOUGH): the service thread stops watching its
- * socket, and the worker that has sent the command polls it itself, for a few
- * milliseconds.  A second command, an answer that takes longer, or a quiet
+ * workers (session->worker_polls, after SOLO_ENOUGH): the service thread stops
+ * watching its socket, and the worker that has sent the command polls it itself,
+ * for a few milliseconds.  A second command, an answer that takes longer, or a quiet
  * time (tick) give the socket back to the service thread.
  *
  * libiscsi calls back from inside iscsi_service (): never destroy, never

@@ -8,12 +8,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "fence.h"
 #include "nexus.h"
 
 /* Writes wait so long, in seconds, for the file to be written. */
 #define PATIENCE 3.0
+/* And the end for the keeper, in whole seconds. */
+#define AT_END 3
 
 /* Of a dead server, on one LUN: is fenced, and goes from its file. */
 struct fenced {
@@ -26,7 +29,11 @@ struct nexus_keeper {
   struct engine *engine;
   struct nexus_state state;     /* the keeper's, while it runs */
   pthread_t thread;
-  sem_t wake;
+  sem_t wake, ended;
+  /* The disk hangs and the server has ended: the engine is gone.  The keeper
+   * has life whenever it touches the engine. */
+  pthread_mutex_t life;
+  bool orphan;
   /* Under the engine lock. */
   struct nexus_list old;        /* of dead servers */
   struct fenced *fenced;
@@ -110,23 +117,44 @@ open_gates (struct engine *e, unsigned generation)
   }
 }
 
+/* After what may have taken for ever.  Orphans end here; what they have is
+ * lost with the process, which is about to end, too. */
 static void
-save (struct nexus_keeper *k)
+lock_again (struct nexus_keeper *k)
 {
-  struct engine *e = k->engine;
+  pthread_mutex_lock (&k->life);
+  if (k->orphan) {
+    pthread_mutex_unlock (&k->life);
+    pthread_exit (NULL);
+  }
+  engine_lock (k->engine);
+}
+
+static void
+unlock (struct nexus_keeper *k)
+{
+  engine_unlock (k->engine);
+  pthread_mutex_unlock (&k->life);
+}
+
+/* AT_END: what is in doubt still stays in the file; without a write it is
+ * clean. */
+static void
+save (struct nexus_keeper *k, bool at_end)
+{
   struct nexus_list mine = { NULL, 0, 0 };
   char err[ERR_SIZE];
   unsigned generation;
   bool good;
 
-  engine_lock (e);
+  lock_again (k);
   generation = k->wanted;
-  if (generation == k->written) {
-    engine_unlock (e);
+  if (at_end ? generation == 0 : generation == k->written) {
+    unlock (k);
     return;
   }
-  good = list_nexuses (e, false, &mine);
-  engine_unlock (e);
+  good = list_nexuses (k->engine, at_end, &mine);
+  unlock (k);
 
   if (!good)
     snprintf (err, sizeof err, "too many sessions, or out of memory");
@@ -134,12 +162,12 @@ save (struct nexus_keeper *k)
     good = nexus_state_save (&k->state, &mine, err) == 0;
   nexus_list_free (&mine);
 
-  engine_lock (e);
+  lock_again (k);
   if (!good)
     warn (k, err);
   k->written = generation;
-  open_gates (e, generation);
-  engine_unlock (e);
+  open_gates (k->engine, generation);
+  unlock (k);
 }
 
 static void
@@ -161,21 +189,21 @@ static void *
 keep (void *opaque)
 {
   struct nexus_keeper *k = opaque;
-  struct engine *e = k->engine;
   struct fenced *fenced;
   bool stop;
 
   do {
     while (sem_wait (&k->wake) == -1)   /* EINTR */
       ;
-    save (k);
-    engine_lock (e);
+    lock_again (k);
     stop = k->stop;
     fenced = k->fenced;
     k->fenced = NULL;
-    engine_unlock (e);
+    unlock (k);
+    save (k, stop);
     drop (&k->state, fenced);
   } while (!stop);
+  sem_post (&k->ended);
   return NULL;
 }
 
@@ -185,6 +213,17 @@ static void
 say_warning (const char *line)
 {
   log_warning ("%s", line);
+}
+
+static void
+keeper_free (struct nexus_keeper *k)
+{
+  nexus_list_free (&k->old);
+  nexus_state_close (&k->state);
+  sem_destroy (&k->wake);
+  sem_destroy (&k->ended);
+  pthread_mutex_destroy (&k->life);
+  free (k);
 }
 
 void
@@ -212,26 +251,39 @@ nexus_start (struct engine *e)
     return;
   }
   sem_init (&k->wake, 0, 0);
+  sem_init (&k->ended, 0, 0);
+  pthread_mutex_init (&k->life, NULL);
   r = pthread_create (&k->thread, NULL, keep, k);
   if (r != 0) {
     warn (k, strerrordesc_np (r));
-    sem_destroy (&k->wake);
-    nexus_state_close (&k->state);
-    nexus_list_free (&k->old);
-    free (k);
+    keeper_free (k);
     return;
   }
   e->isid_random = k->state.isid_random;
   e->nexus = k;
 }
 
+/* False: it hangs. */
+static bool
+keeper_ends (struct nexus_keeper *k)
+{
+  struct timespec until;
+  int r;
+
+  clock_gettime (CLOCK_MONOTONIC, &until);
+  until.tv_sec += AT_END;
+  do
+    r = sem_clockwait (&k->ended, CLOCK_MONOTONIC, &until);
+  while (r == -1 && errno == EINTR);
+  return r == 0;
+}
+
 void
 nexus_stop (struct engine *e)
 {
   struct nexus_keeper *k = e->nexus;
-  struct nexus_list mine = { NULL, 0, 0 };
   struct list *l, *next;
-  char err[ERR_SIZE];
+  bool ended;
 
   if (k == NULL)
     return;
@@ -239,23 +291,24 @@ nexus_stop (struct engine *e)
   k->stop = true;
   sem_post (&k->wake);
   engine_unlock (e);
-  pthread_join (k->thread, NULL);
+  ended = keeper_ends (k);
 
+  pthread_mutex_lock (&k->life);
+  k->orphan = !ended;
   engine_lock (e);
-  drop (&k->state, k->fenced);
-  /* What is in doubt still stays in the file; without a write it is clean. */
-  if (k->wanted > 0 && list_nexuses (e, true, &mine) &&
-      nexus_state_save (&k->state, &mine, err) == -1)
-    warn (k, err);
   list_for_each (l, next, &e->maps)
     open_gate (list_entry (l, struct map, node));
   e->nexus = NULL;
   engine_unlock (e);
-  nexus_list_free (&mine);
-  nexus_list_free (&k->old);
-  nexus_state_close (&k->state);
-  sem_destroy (&k->wake);
-  free (k);
+  pthread_mutex_unlock (&k->life);
+  if (ended) {
+    pthread_join (k->thread, NULL);
+    keeper_free (k);
+    return;
+  }
+  log_warning ("the nexus state file cannot be written in time: the server "
+               "ends without it, and the next one may fence what is not there");
+  pthread_detach (k->thread);
 }
 
 /* ---- what the engine tells -------------------------------------------------------- */
@@ -290,7 +343,8 @@ nexus_map_new (struct map *m)
   if (n > 0)
     log_warning ("%s: a server before was killed while it had %llu session%s "
                  "here: nothing is written before %s fenced", m->name,
-                 (unsigned long long) n, n == 1 ? "" : "s", n == 1 ? "that is" : "they are");
+                 (unsigned long long) n, n == 1 ? "" : "s",
+                 n == 1 ? "that is" : "they are");
 }
 
 void

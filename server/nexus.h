@@ -14,7 +14,7 @@
  * whenever one of the maps that are written to gets another path.  Reads never
  * wait.  The keeper thread writes it, since the disk with the state directory
  * may hang, or may even be the one that we serve: after PATIENCE the gate is
- * opened nevertheless.
+ * opened nevertheless, and the end of the server does not wait longer for it.
  *
  * Without a place to write to there is one warning, and no such fencing.
  */

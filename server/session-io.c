@@ -120,8 +120,8 @@ release (struct command *cmd)
 static bool
 has_canary (const struct command *cmd)
 {
-  return cmd->dir == SCSI_XFER_READ && !cmd->may_be_short &&
-    cmd->bytes >= sizeof (uint64_t);
+  return !guard_is_installed () && cmd->dir == SCSI_XFER_READ &&
+    !cmd->may_be_short && cmd->bytes >= sizeof (uint64_t);
 }
 
 static char *

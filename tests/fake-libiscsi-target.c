@@ -194,6 +194,19 @@ fake_map_lun (struct fake_portal *p, unsigned lun, struct fake_disk *d)
 }
 
 void
+fake_portals_new (struct fake_portal **portal, unsigned n,
+                  struct fake_disk *disk)
+{
+  for (unsigned i = 0; i < n; ++i) {
+    char address[40];
+
+    sprintf (address, "127.0.0.1:%u", 4001 + i);
+    portal[i] = fake_portal_new (address);
+    fake_map_lun (portal[i], 1, disk);
+  }
+}
+
+void
 fake_set_connect (struct fake_portal *p, enum fake_connect how)
 {
   SET (p->connect = how);

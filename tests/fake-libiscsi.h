@@ -54,6 +54,9 @@ extern void fake_disk_limit (struct fake_disk *d, uint32_t blocks);
 
 /* ADDRESS as it is given to iscsi_connect_async: "127.0.0.1:3260". */
 extern struct fake_portal *fake_portal_new (const char *address);
+/* N of them, 127.0.0.1:4001 and so on, all to DISK as LUN 1. */
+extern void fake_portals_new (struct fake_portal **portal, unsigned n,
+                              struct fake_disk *disk);
 /* D == NULL: no such LUN (any more). */
 extern void fake_map_lun (struct fake_portal *p, unsigned lun,
                           struct fake_disk *d);

@@ -25,6 +25,7 @@
 #include "alloc-fail.h"
 #include "control.h"
 #include "fake-libiscsi.h"
+#include "log-capture.h"
 #include "fence.h"
 #include "plugin.h"
 
@@ -39,61 +40,6 @@ static struct settings *settings;
 static struct fake_disk *disk;
 static struct fake_portal *portal[NR_PORTALS];
 static struct map *map;
-
-/* ---- log ------------------------------------------------------------------------ */
-
-#define MAX_LINES 2000
-static pthread_mutex_t log_mutex = PTHREAD_MUTEX_INITIALIZER;
-static char *lines[MAX_LINES];
-static unsigned nr_lines;
-
-static void
-sink (enum log_level level, const char *line)
-{
-  (void) level;
-  pthread_mutex_lock (&log_mutex);
-  if (nr_lines < MAX_LINES)
-    lines[nr_lines++] = strdup (line);
-  pthread_mutex_unlock (&log_mutex);
-}
-
-static void
-log_forget (void)
-{
-  pthread_mutex_lock (&log_mutex);
-  while (nr_lines > 0)
-    free (lines[--nr_lines]);
-  pthread_mutex_unlock (&log_mutex);
-}
-
-static unsigned
-log_count (const char *part)
-{
-  unsigned n = 0;
-
-  pthread_mutex_lock (&log_mutex);
-  for (unsigned i = 0; i < nr_lines; ++i)
-    n += strstr (lines[i], part) != NULL;
-  pthread_mutex_unlock (&log_mutex);
-  return n;
-}
-
-static void
-log_show (void)
-{
-  pthread_mutex_lock (&log_mutex);
-  for (unsigned i = 0; i < nr_lines; ++i)
-    fprintf (stderr, "log: %s\n", lines[i]);
-  pthread_mutex_unlock (&log_mutex);
-}
-
-static void
-pause_ms (unsigned ms)
-{
-  const struct timespec ts = { ms / 1000, ms % 1000 * 1000000l };
-
-  nanosleep (&ts, NULL);
-}
 
 static unsigned nth;            /* of the round that runs */
 
@@ -188,16 +134,10 @@ setup (void **unused)
 
   (void) unused;
   fake_start (1);
-  log_set_sink (sink);
+  log_set_sink (log_keep);
   settings = settings_new ();
   disk = fake_disk_new (1, BLOCKS, BS);
-  for (unsigned i = 0; i < NR_PORTALS; ++i) {
-    char address[40];
-
-    sprintf (address, "127.0.0.1:%u", 4001 + i);
-    portal[i] = fake_portal_new (address);
-    fake_map_lun (portal[i], 1, disk);
-  }
+  fake_portals_new (portal, NR_PORTALS, disk);
   set ("initiator-name", "iqn.2026-11.test.unit:alloc");
   set ("target", FAKE_TARGET);
   set ("portals", "127.0.0.1:4001,127.0.0.1:4002");

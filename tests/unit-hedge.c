@@ -153,13 +153,7 @@ setup (void **unused)
   log_set_sink (sink);
   settings = settings_new ();
   disk = fake_disk_new (1, BLOCKS, BS);
-  for (unsigned i = 0; i < NR_PORTALS; ++i) {
-    char address[40];
-
-    sprintf (address, "127.0.0.1:%u", 4001 + i);
-    portal[i] = fake_portal_new (address);
-    fake_map_lun (portal[i], 1, disk);
-  }
+  fake_portals_new (portal, NR_PORTALS, disk);
   set ("initiator-name", "iqn.2026-11.test.unit:hedge");
   set ("target", FAKE_TARGET);
   set ("discovery", "off");

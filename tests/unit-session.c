@@ -23,6 +23,7 @@
 
 #include "engine.h"
 #include "fake-libiscsi.h"
+#include "log-capture.h"
 
 #define BLOCKS 1024
 #define BS 512
@@ -34,60 +35,14 @@ static struct engine *engine;
 
 /* ---- log ------------------------------------------------------------------------ */
 
-#define MAX_LINES 2000
-static pthread_mutex_t log_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t log_gate = PTHREAD_MUTEX_INITIALIZER; /* locked: blocks */
-static char *lines[MAX_LINES];
-static unsigned nr_lines;
 
 static void
 sink (enum log_level level, const char *line)
 {
-  (void) level;
   pthread_mutex_lock (&log_gate);
   pthread_mutex_unlock (&log_gate);
-  pthread_mutex_lock (&log_mutex);
-  if (nr_lines < MAX_LINES)
-    lines[nr_lines++] = strdup (line);
-  pthread_mutex_unlock (&log_mutex);
-}
-
-static void
-log_forget (void)
-{
-  pthread_mutex_lock (&log_mutex);
-  while (nr_lines > 0)
-    free (lines[--nr_lines]);
-  pthread_mutex_unlock (&log_mutex);
-}
-
-static void
-log_show (void)
-{
-  pthread_mutex_lock (&log_mutex);
-  for (unsigned i = 0; i < nr_lines; ++i)
-    fprintf (stderr, "log: %s\n", lines[i]);
-  pthread_mutex_unlock (&log_mutex);
-}
-
-static unsigned
-log_count (const char *part)
-{
-  unsigned n = 0;
-
-  pthread_mutex_lock (&log_mutex);
-  for (unsigned i = 0; i < nr_lines; ++i)
-    n += strstr (lines[i], part) != NULL;
-  pthread_mutex_unlock (&log_mutex);
-  return n;
-}
-
-static void
-pause_ms (unsigned ms)
-{
-  const struct timespec ts = { ms / 1000, ms % 1000 * 1000000l };
-
-  nanosleep (&ts, NULL);
+  log_keep (level, line);
 }
 
 /* For the person who reads why a test failed. */
@@ -164,7 +119,6 @@ set (const char *key, const char *value)
     fail_msg ("%s=%s: %s", key, value, err);
 }
 
-/* Portals 127.0.0.1:4001 and so on, all to one disk as LUN 1. */
 static int
 setup (void **unused)
 {
@@ -173,13 +127,7 @@ setup (void **unused)
   log_set_sink (sink);
   settings = settings_new ();
   disk = fake_disk_new (1, BLOCKS, BS);
-  for (unsigned i = 0; i < MAX_PORTALS; ++i) {
-    char address[40];
-
-    sprintf (address, "127.0.0.1:%u", 4001 + i);
-    portal[i] = fake_portal_new (address);
-    fake_map_lun (portal[i], 1, disk);
-  }
+  fake_portals_new (portal, MAX_PORTALS, disk);
   set ("initiator-name", "iqn.2026-11.test.unit:session");
   set ("target", FAKE_TARGET);
   set ("discovery", "off");
