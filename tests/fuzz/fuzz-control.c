@@ -11,16 +11,7 @@
 #include <string.h>
 
 #include "control-request.h"
-
-extern int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
-
-#define MUST(cond)                                                      \
-  do {                                                                  \
-    if (!(cond)) {                                                      \
-      fprintf (stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);       \
-      abort ();                                                         \
-    }                                                                   \
-  } while (0)
+#include "must.h"
 
 static void
 check_name (const char *s)

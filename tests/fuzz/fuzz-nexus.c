@@ -9,16 +9,7 @@
 #include <string.h>
 
 #include "nexus-state.h"
-
-extern int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
-
-#define MUST(cond)                                                      \
-  do {                                                                  \
-    if (!(cond)) {                                                      \
-      fprintf (stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);       \
-      abort ();                                                         \
-    }                                                                   \
-  } while (0)
+#include "must.h"
 
 static bool
 parse (const char *text, size_t len, struct nexus_list *list, char *initiator)

@@ -12,16 +12,7 @@
 #include <string.h>
 
 #include "scsi.h"
-
-extern int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
-
-#define MUST(cond)                                                      \
-  do {                                                                  \
-    if (!(cond)) {                                                      \
-      fprintf (stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);       \
-      abort ();                                                         \
-    }                                                                   \
-  } while (0)
+#include "must.h"
 
 /* It ends, and would not hurt a log. */
 static void
