@@ -99,6 +99,7 @@ mpiscsi_open (int readonly)
   }
   /* nbdkit makes the connection's workers after this, from this thread. */
   engine_bind_thread (engine);
+  h->opener = pthread_self ();
   h->readonly = readonly;
   map_get_facts (h->map, &h->facts);
   refresh_capacity (h);

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
-#include "plugin.h"
+#include "stream.h"
 
 /* Requests are split anyway; this only bounds the client's buffers. */
 #define MAXIMUM_BLOCK_SIZE (32 * 1024 * 1024)
@@ -102,11 +102,9 @@ check_aligned (const struct handle *h, uint32_t count, uint64_t offset)
   return -1;
 }
 
-static int
-failed (const char *what)
+void
+io_failed (const char *what, int err)
 {
-  const int err = errno;
-
   switch (err) {
   case EPERM:
     /* Another host's reservation, or write protection: each request of a
@@ -126,6 +124,14 @@ failed (const char *what)
     errno = err;
     nbdkit_error ("%s: %m", what);
   }
+}
+
+static int
+failed (const char *what)
+{
+  const int err = errno;
+
+  io_failed (what, err);
   nbdkit_set_error (err);
   return -1;
 }
@@ -137,6 +143,7 @@ mpiscsi_pread (void *handle, void *buf, uint32_t count, uint64_t offset,
   struct handle *h = handle;
 
   (void) flags;
+  stream_called (h, NBD_CMD_READ, count, offset);
   if (check_aligned (h, count, offset) == -1)
     return -1;
   return map_read (h->map, buf, count, offset) == -1 ? failed ("read") : 0;
@@ -193,6 +200,7 @@ mpiscsi_pwrite (void *handle, const void *buf, uint32_t count,
   struct handle *h = handle;
   const bool fua = (flags & NBDKIT_FLAG_FUA) && h->facts.dpofua;
 
+  stream_called (h, NBD_CMD_WRITE, count, offset);
   if (check_aligned (h, count, offset) == -1)
     return -1;
   if (map_write (h->map, buf, count, offset, fua) == -1)

@@ -16,7 +16,7 @@
 #include "control.h"
 #include "nexus.h"
 #include "notify.h"
-#include "plugin.h"
+#include "stream.h"
 
 struct engine *engine;
 
@@ -240,9 +240,9 @@ start_serving (void)
     nbdkit_error ("cannot start: %m");
     return -1;
   }
-  if (!replies_install ())
-    log_debug ("replies go out in pieces: nbdkit's send () is not where it "
-               "should be");
+  if (!streams_install (true))
+    log_debug ("each request has a thread: nbdkit's read () and send () are "
+               "not where they should be");
   if (!guard_is_installed ())
     log_warning ("this libiscsi cannot be guarded against targets that break "
                  "the protocol");

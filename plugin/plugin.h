@@ -16,6 +16,7 @@
  * client cannot be told that its disk has changed. */
 struct handle {
   struct map *map;
+  pthread_t opener;             /* the thread that did the handshake */
   bool readonly;
   struct lu_facts facts;
   /* What this connection knows of map->losses.  Two workers that flush at
@@ -51,10 +52,10 @@ extern int mpiscsi_can_extents (void *handle);
 extern int mpiscsi_extents (void *handle, uint32_t count, uint64_t offset,
                             uint32_t flags, struct nbdkit_extents *extents);
 
-/* exports.c */
-/* replies.c */
-extern bool replies_install (void);
+/* A request has failed with ERR: for the log.  Any thread. */
+extern void io_failed (const char *what, int err);
 
+/* exports.c */
 extern void *mpiscsi_open (int readonly);
 extern void mpiscsi_close (void *handle);
 extern int mpiscsi_list_exports (int readonly, int is_tls,

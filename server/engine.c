@@ -89,24 +89,42 @@ fd_to_poll (const struct request *req)
     ? iscsi_get_fd (s->ctx) : -1;
 }
 
-void
-engine_submit (struct engine *e, struct request *req, int *fd)
+/* The requests from LAST to FIRST, by next, are the newest ones of the stack
+ * now.  False: the service thread was woken to take them. */
+static bool
+push_pending (struct engine *e, struct request *first, struct request *last)
 {
+  const bool write = last->op == OP_WRITE;
   struct request *head = atomic_load_explicit (&e->pending,
                                                memory_order_relaxed);
 
   do
-    req->next = head;
-  while (!atomic_compare_exchange_weak (&e->pending, &head, req));
-  *fd = -1;
+    first->next = head;
+  while (!atomic_compare_exchange_weak (&e->pending, &head, last));
   /* Many in flight: so the service thread runs, or will be woken by their
    * answers or their sessions' end, at the latest.  With one CPU for all that
    * pays only for writes, whose data fills segments. */
-  if (atomic_load_explicit (&e->in_flight, memory_order_relaxed) >=
-      HAND_OVER && (!e->one_cpu || req->op == OP_WRITE)) {
-    ev_async_send (e->loop, &e->submitted);
+  if (atomic_load_explicit (&e->in_flight, memory_order_relaxed) <
+      HAND_OVER || (e->one_cpu && !write))
+    return true;
+  ev_async_send (e->loop, &e->submitted);
+  return false;
+}
+
+void
+engine_submit_all (struct engine *e, struct request *first,
+                   struct request *last)
+{
+  if (push_pending (e, first, last) && pthread_mutex_trylock (&e->lock) == 0)
+    engine_unlock (e);          /* settles */
+}
+
+void
+engine_submit (struct engine *e, struct request *req, int *fd)
+{
+  *fd = -1;
+  if (!push_pending (e, req, req))
     return;
-  }
   if (pthread_mutex_trylock (&e->lock) == 0) {
     e->submitter = req;
     engine_settle (e);

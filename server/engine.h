@@ -210,6 +210,10 @@ struct request {
   int error;                    /* 0 or the errno of the first failed part */
   uint32_t residual;            /* may_be_short: bytes that did not come */
   _Atomic int state;            /* request.c */
+  /* Nobody sleeps for it: called when it is complete, without the lock, by
+   * whichever thread has let go of it; with others that have the same function
+   * and are complete too, by next, the first one first.  NULL: a worker does. */
+  void (*done) (struct request *completed);
 };
 
 /* request.c: worker threads.  Synchronous; each returns 0, or -1 with errno
@@ -237,6 +241,16 @@ extern int map_lba_status (struct map *map, uint64_t lba, uint32_t blocks,
 /* What the LUN said it can do, and did not refuse so far. */
 extern bool lu_can_trim (const struct lu_facts *lu);
 extern bool map_can_extents (struct map *map);
+/* Asynchronous reads and writes: any thread.  Prepares a zeroed request (the
+ * caller sets done), 0 or -1 with errno EINVAL (as above, or no bytes) or
+ * ENOMEM.  REQ and BUF must stay as they are until done is called. */
+extern int request_transfer (struct request *req, struct map *map, void *buf,
+                             uint32_t count, uint64_t offset, bool write,
+                             bool fua);
+/* Starts those that are linked by next, of one engine, the last one first. */
+extern void requests_start (struct request *last);
+/* In done: frees what request_transfer has made; 0, or the errno. */
+extern int request_end (struct request *req);
 /* For those two files: a zeroed request of N commands, run, and its errno. */
 extern int request_init (struct request *req, struct map *map,
                          enum request_op op, unsigned nr_parts);
@@ -682,6 +696,9 @@ extern void engine_unlock (struct engine *e);
  * be closed and used for something else any time, and engine_poll_done is to
  * be called when it is readable; else -1. */
 extern void engine_submit (struct engine *e, struct request *req, int *fd);
+/* Those from LAST to FIRST by next, for which nobody will poll. */
+extern void engine_submit_all (struct engine *e, struct request *first,
+                               struct request *last);
 /* Reads what there is; READABLE false: gives the socket to the service
  * thread.  Returns as engine_submit. */
 extern void engine_poll_done (struct engine *e, struct request *req,

@@ -132,3 +132,24 @@ hook_library (void *function, const char *soname, const struct hook *hooks)
     }
   return true;
 }
+
+static int
+defines (struct dl_phdr_info *info, size_t size, void *symbol)
+{
+  void *object = info->dlpi_name != NULL && info->dlpi_name[0] != '\0'
+    ? dlopen (info->dlpi_name, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+  bool found;
+
+  (void) size;
+  if (object == NULL)
+    return 0;
+  found = dlsym (object, symbol) != NULL;
+  dlclose (object);
+  return found;
+}
+
+bool
+hook_any_defines (const char *symbol)
+{
+  return dl_iterate_phdr (defines, (void *) symbol) != 0;
+}

@@ -17,4 +17,7 @@ struct hook {
 extern bool hook_library (void *function, const char *soname,
                           const struct hook *hooks);
 
+/* Does any library of this process export SYMBOL? */
+extern bool hook_any_defines (const char *symbol);
+
 #endif

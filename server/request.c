@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The worker's side of a request: build its commands, hand them over, sleep
- * until all are done.
+/* The client's side of a request: build its commands and hand them over; then
+ * sleep until all are done, or be called.
  *
- * Requests live on the worker's stack.  state is the only field that worker
- * and engine touch at the same time:
+ * A request that is slept for lives on its worker's stack.  state is the only
+ * field that worker and engine touch at the same time:
  *
  *   RUNNING  -> SLEEPING  by the worker, about to sleep (futex)
  *   RUNNING or SLEEPING -> DONE  by the engine; a sleeper is woken
@@ -67,13 +67,21 @@ request_run (struct request *req)
 void
 requests_wake (struct request *req)
 {
-  while (req != NULL) {
+  struct request *called = NULL;
+
+  while (req != NULL) {         /* the one that was completed last comes first */
     struct request *next = req->next;
 
-    if (atomic_exchange (&req->state, STATE_DONE) == STATE_SLEEPING)
+    if (req->done != NULL) {
+      req->next = called;
+      called = req;
+    }
+    else if (atomic_exchange (&req->state, STATE_DONE) == STATE_SLEEPING)
       syscall (SYS_futex, &req->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
     req = next;
   }
+  if (called != NULL)
+    called->done (called);
 }
 
 void
@@ -96,14 +104,20 @@ request_part_done (struct engine *e, struct command *cmd, int error)
 }
 
 int
-request_finish (struct request *req)
+request_end (struct request *req)
 {
-  request_run (req);
   if (req->hedgeable)
     read_parts_free (req->parts);
   else if (req->parts != &req->part)
     free (req->parts);
-  if (req->error != 0) {
+  return req->error;
+}
+
+int
+request_finish (struct request *req)
+{
+  request_run (req);
+  if (request_end (req) != 0) {
     errno = req->error;
     return -1;
   }
@@ -143,29 +157,25 @@ request_init (struct request *req, struct map *map, enum request_op op,
   return init (req, map, op, nr_parts, false);
 }
 
-/* Reads and writes share all but the CDB and the direction. */
-static int
-transfer (struct map *map, void *buf, uint32_t count, uint64_t offset,
-          bool write, bool fua)
+int
+request_transfer (struct request *req, struct map *map, void *buf,
+                  uint32_t count, uint64_t offset, bool write, bool fua)
 {
   const uint32_t bs = map->facts.block_size;
   const uint32_t limit = map->transfer_limit;
-  struct request req;
   unsigned i;
 
-  if (count == 0)
-    return 0;
-  if (count % bs != 0 || offset % bs != 0) {
+  if (count == 0 || count % bs != 0 || offset % bs != 0) {
     errno = EINVAL;
     return -1;
   }
-  if (init (&req, map, write ? OP_WRITE : OP_READ,
+  if (init (req, map, write ? OP_WRITE : OP_READ,
             count / limit + (count % limit != 0),
             !write && atomic_load_explicit (&map->hedges,
                                             memory_order_relaxed)) == -1)
     return -1;
-  for (i = 0; i < req.nr_parts; ++i) {
-    struct command *cmd = &req.parts[i];
+  for (i = 0; i < req->nr_parts; ++i) {
+    struct command *cmd = &req->parts[i];
     const uint32_t at = i * limit;
     const uint32_t bytes = count - at < limit ? count - at : limit;
     int len;
@@ -178,7 +188,32 @@ transfer (struct map *map, void *buf, uint32_t count, uint64_t offset,
     command_prepare (cmd, len, write ? SCSI_XFER_WRITE : SCSI_XFER_READ,
                      (char *) buf + at, bytes);
   }
+  return 0;
+}
+
+static int
+transfer (struct map *map, void *buf, uint32_t count, uint64_t offset,
+          bool write, bool fua)
+{
+  struct request req;
+
+  if (count == 0)
+    return 0;
+  if (request_transfer (&req, map, buf, count, offset, write, fua) == -1)
+    return -1;
   return request_finish (&req);
+}
+
+void
+requests_start (struct request *last)
+{
+  struct request *first = last;
+
+  for (struct request *req = last; req != NULL; first = req, req = req->next) {
+    req->parts_left = req->nr_parts;
+    req->error = 0;
+  }
+  engine_submit_all (first->map->engine, first, last);
 }
 
 int
