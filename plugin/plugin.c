@@ -240,7 +240,7 @@ start_serving (void)
     nbdkit_error ("cannot start: %m");
     return -1;
   }
-  if (!streams_install (true))
+  if (!streams_install (settings->shortcut))
     log_debug ("each request has a thread: nbdkit's read () and send () are "
                "not where they should be");
   if (!guard_is_installed ())

@@ -205,7 +205,6 @@ read_more (struct stream *st)
 {
   ssize_t r;
 
-  start_all (st);
   memmove (st->in, st->in + st->from, st->to - st->from);
   st->to -= st->from;
   st->from = 0;
@@ -215,20 +214,30 @@ read_more (struct stream *st)
   return r;
 }
 
+/* At a request's beginning. */
+static ssize_t
+not_active (struct stream *st, void *buf, size_t n)
+{
+  if (atomic_load (&st->state) == STREAM_OVER)
+    return pass (st, buf, n);
+  replies_drain (st);
+  return 0;                     /* the end, for nbdkit */
+}
+
 static ssize_t
 next_request (struct stream *st, void *buf)
 {
   bool sample = false;
 
   for (;;) {
-    while (st->to - st->from >= NBD_REQUEST_SIZE) {
+    while (st->to - st->from >= NBD_REQUEST_SIZE &&
+           atomic_load (&st->state) == STREAM_ACTIVE) {
       struct nbd_request nbd;
       int r = 0;
 
       if (!nbd_request_parse (st->in + st->from, &nbd)) {
         stream_end (st, "not a request");
-        start_all (st);
-        return pass (st, buf, NBD_REQUEST_SIZE);
+        break;
       }
       const bool plain = is_plain (st, &nbd);
 
@@ -240,17 +249,18 @@ next_request (struct stream *st, void *buf)
       if (r == -1)
         return -1;
     }
+    start_all (st);
+    if (atomic_load (&st->state) != STREAM_ACTIVE)
+      return not_active (st, buf, NBD_REQUEST_SIZE);
+
     const ssize_t r = read_more (st);
 
     if (r == -1)
       return -1;                /* EINTR: nbdkit will come again */
     if (r == 0) {
       replies_drain (st);
-      if (st->from < st->to) {
-        stream_end (st, "the client has gone");
-        return pass (st, buf, NBD_REQUEST_SIZE);
-      }
-      return 0;
+      stream_end (st, "the client has gone");
+      return not_active (st, buf, NBD_REQUEST_SIZE);
     }
     const double now = engine_now ();
 
@@ -270,12 +280,14 @@ stream_read (struct stream *st, void *buf, size_t n)
   pthread_mutex_lock (&st->reading);
   if (st->owed == 0 && n != NBD_REQUEST_SIZE)
     stream_end (st, "nbdkit reads something else than a request");
-  if (st->owed > 0 || atomic_load (&st->state) == STREAM_OVER)
+  if (st->owed > 0)
     r = pass (st, buf, n);
-  else if (atomic_load (&st->state) == STREAM_LEARNING)
-    r = read_one (st, buf);
   else
-    r = next_request (st, buf);
+    switch (atomic_load (&st->state)) {
+    case STREAM_LEARNING: r = read_one (st, buf); break;
+    case STREAM_ACTIVE: r = next_request (st, buf); break;
+    default: r = not_active (st, buf, n);
+    }
   pthread_mutex_unlock (&st->reading);
   return r;
 }

@@ -35,9 +35,13 @@ stream_of (int fd)
 void
 stream_end (struct stream *st, const char *why)
 {
-  if (atomic_exchange (&st->state, STREAM_OVER) != STREAM_OVER)
-    log_debug ("NBD socket %d: each request goes through nbdkit from now on: "
-               "%s", st->fd, why);
+  const int was = atomic_load (&st->state);
+
+  if (was != STREAM_LEARNING && was != STREAM_ACTIVE)
+    return;
+  atomic_store (&st->state, STREAM_OVER);
+  log_debug ("NBD socket %d: each request goes through nbdkit from now on: %s",
+             st->fd, why);
 }
 
 /* ---- learning ------------------------------------------------------------------ */
@@ -95,9 +99,16 @@ stream_replied (struct stream *st, const uint8_t *reply, size_t n)
       (magic != NBD_SIMPLE_REPLY_MAGIC && magic != NBD_STRUCTURED_REPLY_MAGIC))
     stream_end (st, "an unknown reply");
   else if (called == NULL) {
-    /* Only what could have been ours has to have reached us. */
-    if (current.fast)
-      stream_end (st, "nbdkit has answered without asking, so it ends");
+    /* Only what could have been ours has to have reached us.  Does nbdkit end?
+     * Then that returns at once (and says so). */
+    if (!current.fast)
+      return;
+    if (nbdkit_nanosleep (0, 1) == -1) {
+      atomic_store (&st->state, STREAM_ENDING);
+      shutdown (st->fd, SHUT_RD);       /* wakes the reader */
+    }
+    else
+      stream_end (st, "nbdkit has answered without asking");
   }
   else {
     if (current.nbd.type == NBD_CMD_READ)

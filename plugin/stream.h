@@ -25,8 +25,9 @@
  * had happened: flush, trim, zero, block status, disconnect, and all errors of
  * the client.  So is one of the others from time to time (SAMPLE): nbdkit ends
  * its threads when it is told to end (SIGTERM), but only between requests; it
- * answers with an error then without calling us, and that ends the shortcut
- * (OVER), as does everything that is not as expected.
+ * answers with an error then without calling us, and that ends the connection
+ * (ENDING).  Everything else that is not as expected ends the shortcut (OVER):
+ * nbdkit does it all from then on.
  *
  * There is no shortcut where nbdkit does more with a request than to hand it
  * on: with filters, with TLS (gnutls reads the socket then, not nbdkit), with
@@ -89,7 +90,8 @@ struct slot {
   uint32_t data_size;           /* of buf, behind the header */
 };
 
-enum stream_state { STREAM_LEARNING, STREAM_ACTIVE, STREAM_OVER };
+enum stream_state { STREAM_LEARNING, STREAM_ACTIVE, STREAM_OVER,
+                    STREAM_ENDING };
 /* How nbdkit answers reads. */
 enum reply_form { FORM_UNKNOWN, FORM_SIMPLE, FORM_STRUCTURED };
 

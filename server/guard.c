@@ -4,6 +4,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "bytes.h"
@@ -39,12 +40,22 @@ enum {
 void
 guard_reset (struct session *s)
 {
+  uint8_t *const in = s->guard.in;
+
   memset (&s->guard, 0, sizeof s->guard);
+  s->guard.in = in;
   /* What libiscsi takes when the target does not say: its own 262144 rather
    * than the 65536 of RFC 7143 13.14; 13.12, 13.10. */
   s->guard.first_burst = 262144;
   s->guard.segment = 8192;
   s->guard.solicited_only = true;
+}
+
+void
+guard_free (struct session *s)
+{
+  free (s->guard.in);
+  s->guard.in = NULL;
 }
 
 void

@@ -17,6 +17,13 @@
  * NOP-Ins, which a target may send without end, are read so many at a time:
  * the lock is let go in between.
  *
+ * Being between libiscsi and its socket anyway, it also saves system calls:
+ * libiscsi reads the header of a PDU and its data one after the other, and sends
+ * each header for itself.  What has come for small commands is read in one
+ * go (guard->in); headers are kept (guard->out) until data follows, or
+ * guard_leave ().  What is kept is empty between two iscsi_service () but for
+ * what the socket did not take, which guard_unsent () tells.
+ *
  * Lock held, all but guard_install.
  */
 #ifndef MPISCSI_GUARD_H
@@ -27,6 +34,9 @@
 #include <stdint.h>
 
 #define GUARD_BHS 48            /* basic header segment, RFC 7143 11.2.1 */
+/* Bytes.  In: a few answers to reads of 4 KiB, each with its header. */
+#define GUARD_IN_SIZE (32 * 1024)
+#define GUARD_OUT_SIZE 2048
 
 struct session;
 struct command;
@@ -44,6 +54,12 @@ struct guard {
   uint32_t segment;             /* the target's MaxRecvDataSegmentLength */
   bool wants_proof;             /* mutual CHAP: the target has to answer */
   bool proof_came;              /* it did; libiscsi checks what */
+  bool ahead;                   /* this time more than is asked for is read */
+  bool drained;                 /* the socket had no more, this time */
+  unsigned in_from, in_to;      /* what was read of in, and not asked for yet */
+  unsigned out_size;
+  uint8_t *in;                  /* GUARD_IN_SIZE bytes; NULL: not used yet */
+  uint8_t out[GUARD_OUT_SIZE];
 };
 
 /* Once, before the first session.  False: this libiscsi cannot be guarded (it
@@ -56,6 +72,13 @@ extern void guard_reset (struct session *s);
 /* Around each iscsi_service (): what is read and written meanwhile is S's. */
 extern void guard_enter (struct session *s);
 extern void guard_leave (struct session *s);
+/* Bytes that were read and that libiscsi has not taken yet: it stops when it
+ * waits for nothing, although there may be more. */
+extern unsigned guard_unread (const struct session *s);
+/* libiscsi believes that it has sent them. */
+extern bool guard_unsent (const struct session *s);
+/* The session ends. */
+extern void guard_free (struct session *s);
 
 /* guard.c, for the hook.  False: the session has been killed. */
 extern bool guard_header (struct session *s);

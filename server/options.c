@@ -142,6 +142,8 @@ const struct option options[] = {
   { "cpu_affinity", OPTION_CHOICE, 0, 0, S (cpu_affinity), P | IN_ISCSI,
     affinities, "auto", "keep all threads on one CPU, where waking one on "
     "another is expensive: on, off, or auto: on with 2 to 4 CPUs" },
+  { "shortcut", OPTION_BOOL, 0, 0, S (shortcut), P | IN_ISCSI, NULL, "on",
+    "answer plain reads and writes without a thread of nbdkit for each" },
   { "fence", OPTION_CHOICE, 0, 0, S (fence), P | IN_ISCSI, fences, "auto",
     "how unanswered writes of a lost session are kept from coming late: auto "
     "(reinstate, then lun-reset), reinstate, lun-reset, hold or off" },

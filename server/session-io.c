@@ -255,6 +255,21 @@ session_submit (struct session *s, struct command *cmd)
   }
 }
 
+/* Until libiscsi has taken all that was read for it. */
+static int
+service_guarded (struct session *s, int revents)
+{
+  for (;;) {
+    const unsigned before = guard_unread (s);
+    const int r = iscsi_service (s->ctx, revents);
+    const unsigned after = guard_unread (s);
+
+    if (r != 0 || s->dying || after == 0 || (before > 0 && after >= before))
+      return r;
+    revents = POLLIN;
+  }
+}
+
 static void
 service (struct session *s, int revents)
 {
@@ -262,7 +277,7 @@ service (struct session *s, int revents)
 
   guard_enter (s);
   r = s->state == SESSION_LOGIN
-    ? portal_group_service (s, revents) : iscsi_service (s->ctx, revents);
+    ? portal_group_service (s, revents) : service_guarded (s, revents);
   guard_leave (s);
   if (r != 0 && !s->dying) {
     const char *why = iscsi_get_error (s->ctx);
@@ -281,14 +296,16 @@ cork (const struct session *s, int on)
 }
 
 /* libiscsi sends each PDU for itself, and its data apart from its header.
- * With TCP_NODELAY that would be a segment each. */
+ * With TCP_NODELAY that would be a segment each.  The guard joins headers, with
+ * each other and with what follows them. */
 void
 session_flush (struct session *s)
 {
   if (s->ctx == NULL || s->dying || !session_is_full_feature (s->state))
     return;
   if (iscsi_which_events (s->ctx) & POLLOUT) {
-    const bool several = s->sends_data || iscsi_out_queue_length (s->ctx) > 1;
+    const bool several = s->sends_data ||
+      (!guard_is_installed () && iscsi_out_queue_length (s->ctx) > 1);
 
     s->sends_data = false;
     if (several)
@@ -298,7 +315,8 @@ session_flush (struct session *s)
       cork (s, 0);
   }
   /* The socket is full: the loop must wait until it can be written. */
-  if (!s->dying && (iscsi_which_events (s->ctx) & POLLOUT)) {
+  if (!s->dying &&
+      (guard_unsent (s) || (iscsi_which_events (s->ctx) & POLLOUT))) {
     session_unsolo (s);
     s->engine->need_watchers = true;
     engine_kick (s->engine);

@@ -164,6 +164,7 @@ session_free (struct session *s)
   while (!list_empty (&s->paths))
     path_free (list_entry (s->paths.next, struct path, session_node));
   list_del (&s->node);
+  guard_free (s);
   free (s);
 }
 
@@ -569,7 +570,7 @@ session_update_watcher (struct session *s)
     ev_io_stop (e->loop, &s->io);
     return;
   }
-  wanted = iscsi_which_events (s->ctx);
+  wanted = iscsi_which_events (s->ctx) | (guard_unsent (s) ? POLLOUT : 0);
   events = (wanted & POLLIN ? EV_READ : 0) | (wanted & POLLOUT ? EV_WRITE : 0);
   fd = iscsi_get_fd (s->ctx);
   if (ev_is_active (&s->io) && s->io.fd == fd &&

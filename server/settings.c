@@ -19,6 +19,7 @@ settings_new (void)
   if (s == NULL)
     return NULL;
   s->discovery = true;
+  s->shortcut = true;
   s->lun = -1;
   s->header_digest = DIGEST_NONE_CRC32C;
   s->queue_depth = 64;

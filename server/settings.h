@@ -102,6 +102,7 @@ struct settings {
   double login_timeout;                 /* connect + login; 5 */
   double command_timeout;               /* 60 */
   enum affinity cpu_affinity;           /* auto */
+  bool shortcut;                        /* plugin/stream.h; on */
   enum fencing fence;                   /* auto */
   double fence_timeout;                 /* 30 */
   double replacement_timeout;           /* accepted; see settings.c */

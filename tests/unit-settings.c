@@ -216,6 +216,7 @@ every_parameter (void **state)
     { "login_timeout", "2.5", "2.5" },
     { "command_timeout", "30", "30" },
     { "cpu_affinity", "on", "on" },
+    { "shortcut", "off", "no" },
     { "fence", "hold", "hold" },
     { "fence_timeout", "2.5", "2.5" },
     { "replacement_timeout", "120", "120" },
