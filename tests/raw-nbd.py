@@ -118,6 +118,15 @@ def check(replies):
             assert data == pattern(offset, count), "wrong data at %d" % offset
 
 
+def dribble(c, rng, out):
+    while out:
+        k = rng.choice((1, 3, 27, 28, 29, 500, 4124, 20000))
+        c.s.sendall(out[:k])
+        out = out[k:]
+        if rng.random() < 0.05:
+            time.sleep(0.01)
+
+
 def pieces(c, rng):
     """Requests cut anywhere, many at a time, writes among them."""
     for _ in range(12):
@@ -131,13 +140,10 @@ def pieces(c, rng):
                                  flags=rng.choice((0, 1)))
             else:
                 out += c.request(READ, offset, count)
-        while out:
-            k = rng.choice((1, 3, 27, 28, 29, 500, 4124, 20000))
-            c.s.sendall(out[:k])
-            out = out[k:]
-            if rng.random() < 0.05:
-                time.sleep(0.01)
+        sender = threading.Thread(target=dribble, args=(c, rng, out))
+        sender.start()
         check(c.reply() for _ in range(n))
+        sender.join()
 
 
 def mixed(c, rng):

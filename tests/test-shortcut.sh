@@ -12,6 +12,17 @@ requires nbdsh -c "import nbd"
 simple_target 2 32M thin_provisioning=1
 portals=$(join_portals "${portal[@]}")
 client () { "$testsdir/raw-nbd.py" "$sock" "$@" || fail "$*"; }
+# After an error with a text of strerror (3) a program with libasan hangs in its
+# end, in a destructor of libp11-kit (nbdkit with its memory plugin, too).
+stop_after_errors () {
+  if [ -n "${MPISCSI_PRELOAD:-}" ]; then
+    kill -KILL "$mpiscsi_pid"
+    wait "$mpiscsi_pid" || :
+    mpiscsi_pid=
+  else
+    stop_mpiscsi
+  fi
+}
 # closed N: requests that took the shortcut, of the Nth connection that was closed.
 closed () {
   wait_until 5 enough_closed "$1" || fail "connection $1 is not closed"
@@ -41,7 +52,7 @@ for form in structured simple; do
   client "$form" vanish
   wait_until 5 eval "! connected $sockets" || fail "connections that the clients have left are still there"
   assert_not_logged 'Failing path .*: [^l]'    # "logged out": at the start
-  stop_mpiscsi
+  stop_after_errors
 done
 
 say "over TCP"
@@ -50,7 +61,7 @@ serve -v -i 127.0.0.1 -p "$port" "$plugin" portals="$portals"
 for scenario in prepare pieces mixed lazy vanish clean_end; do
   "$testsdir/raw-nbd.py" "tcp:$port" structured "$scenario" || fail "$scenario"
 done
-stop_mpiscsi
+stop_after_errors
 
 say "a server that is read only"
 start_mpiscsi -v -r portals="$portals"
@@ -66,7 +77,7 @@ no_shortcut () { # WHAT [NBDKIT OPTION | PARAMETER]...
   stop_mpiscsi
   # No stream at all, or one that nothing went through.
   assert_equal "requests that took the shortcut" 0 \
-    "$(new_log | sed -n 's/.* closed: \([0-9]*\) requests.*/\1/p' | grep -vx 0 | wc -l)"
+    "$(new_log | sed -n 's/.* closed: \([0-9]*\) requests.*/\1/p' | grep -cvx 0 || :)"
 }
 no_shortcut "with a filter" --filter=stats statsfile=/dev/null
 no_shortcut "with a filter that moves the disk" --filter=offset offset=1M
