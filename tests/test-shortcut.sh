@@ -92,9 +92,10 @@ for i in 1 2 3; do
   wait_until 10 grep -q busy "$tmpdir/client$i.log" || fail "client $i did not connect"
 done
 sleep 0.5
-stop_mpiscsi 5
+kill -TERM "$mpiscsi_pid"
 for i in 1 2 3; do
   wait_until 5 gone "${clients[i]}" || fail "client $i still runs"
   wait "${clients[i]}" || fail "client $i: $(<"$tmpdir/client$i.log")"
   assert_match "client $i" "[0-9]{4,} answers" "$(<"$tmpdir/client$i.log")"
 done
+stop_after_errors
