@@ -68,7 +68,7 @@ start_mpiscsi -v -r portals="$portals"
 client structured readonly
 client simple readonly
 assert_less "few reads took the shortcut" 10 "$(closed 1)"
-stop_mpiscsi
+stop_after_errors
 
 no_shortcut () { # WHAT [NBDKIT OPTION | PARAMETER]...
   say "none $1"; shift
