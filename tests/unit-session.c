@@ -1086,6 +1086,51 @@ another_disk_after_login (void **unused)
   assert_int_equal (active (), 2);
 }
 
+/* Two disks change places behind a portal: a path is not for ever that of the
+ * disk that it was found with. */
+static void
+two_disks_change_places (void **unused)
+{
+  char err[ERR_SIZE] = "";
+  struct fake_disk *other;
+  struct map *map2;
+  uint8_t buf[BS];
+
+  (void) unused;
+  other = fake_disk_new (2, BLOCKS, BS);
+  fake_map_lun (portal[0], 2, other);
+  fake_map_lun (portal[1], 2, other);
+  assert_int_equal (run (2, err), 0);
+  assert_int_equal (engine_start_thread (engine), 0);
+  map2 = engine_find_map (engine, fake_disk_wwid (other), PATIENCE, err,
+                          sizeof err);
+  map = engine_find_map (engine, fake_disk_wwid (disk), PATIENCE, err,
+                         sizeof err);
+  assert_non_null (map);
+  assert_non_null (map2);
+  wait_for (active () == 2);
+  fake_map_lun (portal[0], 1, other);
+  fake_map_lun (portal[0], 2, disk);
+  fake_kill (portal[0]);
+  wait_log ("127.0.0.1:4001: path is not used any more");
+  wait_log ("360000000000000000000000000000001: remove path 127.0.0.1:4001: it "
+            "leads to another disk, WWID 360000000000000000000000000000002");
+  wait_for (active () == 2);
+  for (unsigned i = 0; i < 8; ++i)
+    do_job (OP_WRITE, i, 1, 0);
+  assert_on_disk (7, 1);
+  fake_disk_read (other, 7, buf, 1);
+  assert_int_equal (buf[0], 0);
+  map = map2;
+  wait_for (active () == 2);
+  for (unsigned i = 0; i < 8; ++i)
+    do_job (OP_WRITE, 16 + i, 1, 0);
+  fake_disk_read (other, 23, buf, 1);
+  assert_int_equal (buf[0], 24);
+  fake_disk_read (disk, 23, buf, 1);
+  assert_int_equal (buf[0], 0);
+}
+
 /* Under a session that stays, told by 3F/03. */
 static void
 another_disk_by_attention (void **unused)
@@ -1703,6 +1748,7 @@ main (void)
     TEST (no_tcp_acknowledgement),
     TEST (lost_command),
     TEST (another_disk_after_login),
+    TEST (two_disks_change_places),
     TEST (another_disk_by_attention),
     TEST (disk_grows),
     TEST (one_path_of_another_size),
