@@ -1649,6 +1649,57 @@ two_groups_told_at_login (void **unused)
   job_end (&again, 0);
 }
 
+/* The address is another controller's now: a login there ends nothing of the
+ * session that was lost. */
+static void
+group_changes_at_login (void **unused)
+{
+  struct job again;
+
+  (void) unused;
+  fake_set_portal_group (portal[0], 7);
+  fake_set_portal_group (portal[1], 8);
+  serve (2);
+  overwrite_what_is_in_doubt (&again);
+  fake_set_portal_group (portal[0], 9);
+  fake_set_connect (portal[0], FAKE_CONNECT_OK);
+  wait_log ("127.0.0.1:4001: logged in to portal group 9: the session that was "
+            "lost was in 7");
+  wait_for (active () == 2);
+  pause_ms (1500);
+  assert_false (again.done);
+  assert_int_equal (log_count ("session reinstated"), 0);
+  assert_int_equal (log_count ("LOGICAL UNIT RESET"), 0);
+  fake_set_portal_group (portal[0], 7);
+  fake_kill (portal[0]);
+  wait_log ("127.0.0.1:4001: session reinstated through 127.0.0.1:4001");
+  job_end (&again, 0);
+  assert_int_equal (log_count ("gave up fencing"), 0);
+}
+
+/* A fencing session that is sent to another group has not fenced: the
+ * next portal. */
+static void
+fencing_is_redirected (void **unused)
+{
+  struct job again;
+
+  (void) unused;
+  set ("fence-timeout", "4");
+  fake_set_portal_group (portal[0], 7);
+  fake_set_portal_group (portal[1], 7);
+  fake_set_portal_group (portal[2], 9);
+  serve (2);
+  fake_set_login (portal[1], FAKE_LOGIN_REDIRECT, "127.0.0.1:4003");
+  overwrite_what_is_in_doubt (&again);
+  wait_log ("fencing through 127.0.0.1:4002 failed: it is in portal group 9");
+  assert_int_equal (log_count ("session reinstated"), 0);
+  job_end (&again, 0);
+  wait_log ("127.0.0.1:4001: gave up fencing after 4 s");
+  assert_int_equal (log_count ("session reinstated"), 0);
+  assert_true (fake_logins (portal[2]) < 12);
+}
+
 /* The portal that is to fence for the lost one takes no logins, though its
  * session is still good: the next one has to do it, soon. */
 static void
@@ -1727,6 +1778,8 @@ main (void)
     TEST (one_login_at_a_time_by_name),
     TEST (group_told_at_login),
     TEST (two_groups_told_at_login),
+    TEST (group_changes_at_login),
+    TEST (fencing_is_redirected),
     TEST (fenced_by_the_next_one),
     TEST (other_group_told_at_login),
     TEST (login_texts),
