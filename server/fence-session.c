@@ -100,8 +100,13 @@ fence_send_reset (struct map *m)
   m->fence_stats.resets++;
   log_warning ("%s: LOGICAL UNIT RESET through %s, to fence unanswered writes",
                m->name, s->name);
-  list_for_each (l, next, &m->paths)
-    list_entry (l, struct path, map_node)->reset_expected = true;
+  list_for_each (l, next, &m->paths) {
+    struct path *p = list_entry (l, struct path, map_node);
+
+    /* The others take theirs when they log in. */
+    p->reset_expected = !p->session->dying &&
+      session_is_full_feature (p->session->state);
+  }
   list_for_each (l, next, &m->fences) {
     struct fence *f = list_entry (l, struct fence, node);
 

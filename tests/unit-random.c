@@ -57,6 +57,9 @@ static unsigned nr_lines, nr_removed;
 static void
 sink (enum log_level level, const char *line)
 {
+  /* Again and again, and of no interest. */
+  if (strstr (line, ": REPORT SUPPORTED OPERATION CODES failed"))
+    return;
   pthread_mutex_lock (&log_mutex);
   free (lines[nr_lines % MAX_LINES]);
   lines[nr_lines++ % MAX_LINES] = strdup (line);
@@ -458,6 +461,20 @@ give_up (const char *why)
                session_state_name (p->session->state),
                p->session->dying ? ", dying" : "", p->session->nr_in_flight,
                p->session->limit_now);
+    }
+  }
+  for (struct list *l = engine->sessions.next; l != &engine->sessions;
+       l = l->next) {
+    const struct session *s = list_entry (l, struct session, node);
+    struct list *k, *next;
+
+    fprintf (stderr, "%s, %s:\n", s->name, session_state_name (s->state));
+    list_for_each (k, next, &s->paths) {
+      const struct path *p = list_entry (k, struct path, session_node);
+
+      fprintf (stderr, "  LUN %u of %s: %s, %u in flight%s\n", p->lun,
+               p->map->name, path_state_name (p->state), p->sel.in_flight,
+               p->checking ? ", is checked" : "");
     }
   }
   engine_unlock (engine);

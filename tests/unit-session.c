@@ -1745,6 +1745,89 @@ other_group_told_at_login (void **unused)
   assert_logged ("this is its portal group 65535, not 7");
 }
 
+/* ---- flush after a reset of the target ------------------------------------------------ */
+
+static void
+attention (unsigned i, uint8_t ascq)
+{
+  fake_fault (portal[i], (struct fake_fault) {
+      .opcode = -1, .lun = 1, .count = 1, .key = 6, .asc = 0x29, .ascq = ascq,
+      .status = SCSI_STATUS_CHECK_CONDITION });
+}
+
+/* Each connection learns of it once. */
+static void
+flush_after_reset (void **unused)
+{
+  unsigned a, b;
+
+  (void) unused;
+  set ("path-checker", "none");
+  serve (2);
+  a = b = map_losses (map);
+  for (uint8_t ascq = 0; ascq <= 7; ++ascq) {
+    const bool lost = ascq <= 4;
+
+    do_job (OP_WRITE, 0, 8, 0);
+    /* Perhaps the flush itself hears of it. */
+    attention (0, ascq);
+    attention (1, ascq);
+    errno = 0;
+    assert_int_equal (map_flush_told (map, &a), lost ? -1 : 0);
+    if (lost)
+      assert_int_equal (errno, EIO);
+    assert_int_equal (map_flush_told (map, &a), 0);
+    assert_int_equal (map_flush_told (map, &b), lost ? -1 : 0);
+    assert_int_equal (map_flush_told (map, &b), 0);
+    fake_forget_faults (portal[0]);
+    fake_forget_faults (portal[1]);
+    /* All is flushed: there is nothing to be lost. */
+    attention (0, ascq);
+    attention (1, ascq);
+    assert_int_equal (map_flush_told (map, &a), 0);
+    do_job (OP_READ, 0, 8, 0);
+    do_job (OP_READ, 0, 8, 0);
+    assert_int_equal (map_flush_told (map, &a), 0);
+    fake_forget_faults (portal[0]);
+    fake_forget_faults (portal[1]);
+  }
+}
+
+/* Of our own reset each live path hears once, or not at all; what it hears
+ * later, or in another way, is news. */
+static void
+flush_after_own_reset (void **unused)
+{
+  struct job again;
+  unsigned told;
+
+  (void) unused;
+  set ("path-checker", "none");
+  fake_set_portal_group (portal[0], 7);
+  fake_set_portal_group (portal[1], 7);
+  serve (2);
+  told = map_losses (map);
+  /* The first path is not there when the LUN is reset: it takes the UNIT
+   * ATTENTION at its login. */
+  overwrite_what_is_in_doubt (&again);
+  job_end (&again, 0);
+  assert_logged ("LOGICAL UNIT RESET through");
+  assert_int_equal (map_flush_told (map, &told), 0);
+  fake_set_connect (portal[0], FAKE_CONNECT_OK);
+  wait_for (active () == 2);
+  for (unsigned i = 0; i < 2; ++i) {
+    for (unsigned k = 0; k < 4; ++k)
+      do_job (OP_WRITE, 4 * k, 4, 0);
+    assert_int_equal (map_flush_told (map, &told), 0);
+    do_job (OP_WRITE, 0, 8, 0);
+    attention (i, 1);
+    for (unsigned k = 0; k < 4; ++k)
+      do_job (OP_READ, 0, 8, 0);
+    assert_int_equal (map_flush_told (map, &told), -1);
+    assert_int_equal (map_flush_told (map, &told), 0);
+  }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown (name, setup, teardown)
 
 int
@@ -1782,6 +1865,8 @@ main (void)
     TEST (fencing_is_redirected),
     TEST (fenced_by_the_next_one),
     TEST (other_group_told_at_login),
+    TEST (flush_after_reset),
+    TEST (flush_after_own_reset),
     TEST (login_texts),
     TEST (redirected),
     TEST (redirected_in_a_circle),
