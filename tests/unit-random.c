@@ -46,6 +46,7 @@
 #define DEFAULT_SECONDS 12.0
 /* All mishaps are over: then each request ends within. */
 #define PATIENCE 30.0
+#define SEARCH 2.0
 
 /* ---- log: kept for the case that something fails ------------------------------------ */
 
@@ -530,6 +531,31 @@ all_active (void)
   return r;
 }
 
+/* dev_loss_tmo has removed a path, the LUN was not there at the next login, and
+ * came without a word (a target says 3F/0E): nobody looks for it.  As an
+ * administrator would: log in again.  A path that exists must come by itself. */
+static void
+find_missing (void)
+{
+  bool missing[MAX_PORTALS] = { false };
+  struct list *l, *next;
+
+  engine_lock (engine);
+  list_for_each (l, next, &engine->sessions) {
+    struct session *s = list_entry (l, struct session, node);
+    const int i = s->portal.port - 4001;
+
+    if (s->kind == SESSION_NORMAL && s->state == SESSION_UP)
+      for (unsigned lun = 0; lun < NR_DISKS; ++lun)
+        if (path_find (s, lun) == NULL)
+          missing[i] = true;
+  }
+  engine_unlock (engine);
+  for (unsigned i = 0; i < plan.nr_portals; ++i)
+    if (missing[i])
+      fake_kill (portals[i]);
+}
+
 /* Reads whose request was over long ago. */
 static bool
 no_hedges (void)
@@ -675,7 +701,7 @@ run_schedule (unsigned number)
   bool settled;
   unsigned seed = number * 2654435761u;
   char err[ERR_SIZE] = "";
-  double until;
+  double until, search;
 
   memset (&plan, 0, sizeof plan);
   plan.seed = number;
@@ -734,9 +760,14 @@ run_schedule (unsigned number)
   heal ();
   /* Workers go on until all paths are back. */
   until = engine_now () + PATIENCE;
+  search = engine_now () + SEARCH;
   while (!all_active ()) {
     if (engine_now () > until)
       give_up ("a path does not come back");
+    if (engine_now () > search) {
+      find_missing ();
+      search += SEARCH;
+    }
     usleep (5000);
   }
   end_workers ();
