@@ -531,9 +531,10 @@ all_active (void)
   return r;
 }
 
-/* dev_loss_tmo has removed a path, the LUN was not there at the next login, and
- * came without a word (a target says 3F/0E): nobody looks for it.  As an
- * administrator would: log in again.  A path that exists must come by itself. */
+/* dev_loss_tmo has removed a path, the LUN was not there at the next login, or was
+ * another one, and came without a word (a target says 3F/0E): nobody looks for
+ * it, with no path and with no checker.  As an administrator would: log in again.
+ * Others must come by themselves. */
 static void
 find_missing (void)
 {
@@ -546,9 +547,13 @@ find_missing (void)
     const int i = s->portal.port - 4001;
 
     if (s->kind == SESSION_NORMAL && s->state == SESSION_UP)
-      for (unsigned lun = 0; lun < NR_DISKS; ++lun)
-        if (path_find (s, lun) == NULL)
+      for (unsigned lun = 0; lun < NR_DISKS; ++lun) {
+        const struct path *p = path_find (s, lun);
+
+        if (p == NULL || (p->map != maps[lun] && path_is_usable (p->state) &&
+                          p->map->settings.path_checker == CHECKER_NONE))
           missing[i] = true;
+      }
   }
   engine_unlock (engine);
   for (unsigned i = 0; i < plan.nr_portals; ++i)
