@@ -21,6 +21,7 @@ struct handle {
   /* What this connection knows of map->losses.  Two workers that flush at
    * the same time may both tell: once too often is right. */
   _Atomic unsigned losses;
+  unsigned losses_at_open;
 };
 
 /* plugin.c.  NULL before after_fork. */
@@ -51,10 +52,10 @@ extern int mpiscsi_can_extents (void *handle);
 extern int mpiscsi_extents (void *handle, uint32_t count, uint64_t offset,
                             uint32_t flags, struct nbdkit_extents *extents);
 
-/* exports.c */
 /* replies.c */
 extern bool replies_install (void);
 
+/* exports.c */
 extern void *mpiscsi_open (int readonly);
 extern void mpiscsi_close (void *handle);
 extern int mpiscsi_list_exports (int readonly, int is_tls,

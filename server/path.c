@@ -417,6 +417,28 @@ path_vanished (struct path *p, const char *why)
   path_event (p, PATH_EV_DOWN, why);
 }
 
+/* A write that another path has in flight may have been done before the target
+ * was reset: its answer may be here already, and not read. */
+static bool
+others_write (const struct path *p)
+{
+  struct list *l, *next, *k, *knext;
+
+  list_for_each (l, next, &p->map->paths) {
+    const struct path *q = list_entry (l, struct path, map_node);
+
+    if (q == p)
+      continue;
+    list_for_each (k, knext, &q->session->in_flight) {
+      const struct command *cmd = list_entry (k, struct command, node);
+
+      if (cmd->path == q && cmd->modifies)
+        return true;
+    }
+  }
+  return false;
+}
+
 void
 path_target_reset (struct path *p)
 {
@@ -427,7 +449,8 @@ path_target_reset (struct path *p)
     return;
   }
   /* Without a volatile cache, or with all of it flushed, nothing is lost. */
-  if (m->written <= m->flushed || (m->facts.has_caching_page && !m->facts.wce))
+  if ((m->written <= m->flushed && !others_write (p)) ||
+      (m->facts.has_caching_page && !m->facts.wce))
     return;
   m->losses++;
   m->flushed = m->written;

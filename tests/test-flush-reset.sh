@@ -83,11 +83,29 @@ for ascq in "05", "06", "07":           # nothing that a cache would be lost by
     for x in a, b:
         flushes(x, False, "29/" + ascq)
     ctl("inject", "off")
+# The client is gone before its flush, and connects again: who comes next is told,
+# until one was.
+writers["write"]()
+reset("01", "read")
+b.pread(4096, 0)
+ctl("inject", "off")
+a.shutdown()
+a, c = connect(), connect()
+flushes(a, True, "connected again")
+flushes(a, False, "connected again, again")
+c.shutdown()
+flushes(b, True, "the one that has stayed")
+c = connect()
+flushes(c, True, "after one that was not told")
+c.shutdown()
 for x in a, b:
     x.shutdown()
+c = connect()
+flushes(c, False, "all were told")
+c.shutdown()
 EOF2
 PROXY="$proxy $tmpdir/proxy.sock" URI=$uri timeout 40 python3 "$tmpdir/clients.py" ||
   fail "see above; the log: $(tail -n 20 "$mpiscsi_log")"
-assert_equal "resets that were noticed" 20 "$(count_log 'the target was reset or restarted: writes that were not flushed may be lost')"
+assert_equal "resets that were noticed" 21 "$(count_log 'the target was reset or restarted: writes that were not flushed may be lost')"
 assert_not_logged 'Failing path|internal error'
 stop_mpiscsi

@@ -1793,6 +1793,45 @@ flush_after_reset (void **unused)
   }
 }
 
+/* A write was done before the reset, and its answer is read after it was heard of
+ * through another path. */
+static void
+reset_with_write_in_flight (void **unused)
+{
+  struct job write, read[2];
+  unsigned told;
+
+  (void) unused;
+  set ("path-checker", "none");
+  serve (2);
+  wait_for (active () == 2);
+  told = map_losses (map);
+  fake_set_delay (portal[1], 600000, 600000);
+  for (;;) {
+    job_start (&write, OP_WRITE, 0, 4);
+    wait_for (write.done || fake_waiting (portal[1]) > 0);
+    if (!write.done)
+      break;
+    job_end (&write, 0);
+    fake_set_delay (portal[1], 0, 0);
+    assert_int_equal (map_flush_told (map, &told), 0);
+    do_job (OP_READ, 0, 4, 0);          /* three: the next one is another's turn */
+    fake_set_delay (portal[1], 600000, 600000);
+  }
+  attention (0, 0);
+  for (unsigned i = 0; i < 2; ++i)      /* by turns */
+    job_start (&read[i], OP_READ, 16, 4);
+  wait_log ("the target was reset or restarted");
+  assert_false (write.done);
+  job_end (&write, 0);
+  for (unsigned i = 0; i < 2; ++i) {
+    wait_for (read[i].done);
+    pthread_join (read[i].thread, NULL);
+  }
+  assert_int_equal (map_flush_told (map, &told), -1);
+  assert_int_equal (map_flush_told (map, &told), 0);
+}
+
 /* Of our own reset each live path hears once, or not at all; what it hears
  * later, or in another way, is news. */
 static void
@@ -1866,6 +1905,7 @@ main (void)
     TEST (fenced_by_the_next_one),
     TEST (other_group_told_at_login),
     TEST (flush_after_reset),
+    TEST (reset_with_write_in_flight),
     TEST (flush_after_own_reset),
     TEST (login_texts),
     TEST (redirected),
