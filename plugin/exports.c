@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -79,6 +80,74 @@ refresh_capacity (struct handle *h)
   }
 }
 
+/* ---- losses that nobody was told of ---------------------------------------------- */
+
+/* A client that is gone before the flush that would have told it that data may
+ * be lost (map->losses) may connect again and flush then: until one was told, new
+ * connections are to be.  One for each map that was opened. */
+struct untold {
+  struct untold *next;
+  const struct map *map;
+  bool pending;
+  unsigned known;               /* if so: what the one that is gone knew of */
+};
+static struct untold *untold;
+static pthread_mutex_t untold_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+/* Under the mutex.  NULL: no memory, which is never so for the second time. */
+static struct untold *
+untold_of (const struct map *m)
+{
+  struct untold *u;
+
+  for (u = untold; u != NULL; u = u->next)
+    if (u->map == m)
+      return u;
+  u = calloc (1, sizeof *u);
+  if (u != NULL) {
+    u->map = m;
+    u->next = untold;
+    untold = u;
+  }
+  return u;
+}
+
+static bool
+losses_begin (struct handle *h)
+{
+  unsigned known = map_losses (h->map);
+  const struct untold *u;
+
+  pthread_mutex_lock (&untold_mutex);
+  u = untold_of (h->map);
+  if (u != NULL && u->pending && u->known < known)
+    known = u->known;
+  pthread_mutex_unlock (&untold_mutex);
+  h->losses = h->losses_at_open = known;
+  return u != NULL;
+}
+
+static void
+losses_end (const struct handle *h)
+{
+  const unsigned now = map_losses (h->map), known = h->losses;
+  struct untold *u;
+
+  pthread_mutex_lock (&untold_mutex);
+  u = untold_of (h->map);
+  if (known == now) {
+    if (known != h->losses_at_open)
+      u->pending = false;       /* it was told */
+  }
+  else if (!h->readonly && (!u->pending || known < u->known)) {
+    u->pending = true;
+    u->known = known;
+  }
+  pthread_mutex_unlock (&untold_mutex);
+}
+
+/* ---- connections --------------------------------------------------------------------- */
+
 void *
 mpiscsi_open (int readonly)
 {
@@ -97,19 +166,25 @@ mpiscsi_open (int readonly)
     free (h);
     return NULL;
   }
+  if (!losses_begin (h)) {
+    nbdkit_error ("out of memory");
+    nbdkit_set_error (ENOMEM);
+    free (h);
+    return NULL;
+  }
   /* nbdkit makes the connection's workers after this, from this thread. */
   engine_bind_thread (engine);
   h->opener = pthread_self ();
   h->readonly = readonly;
   map_get_facts (h->map, &h->facts);
   refresh_capacity (h);
-  h->losses = map_losses (h->map);
   return h;
 }
 
 void
 mpiscsi_close (void *handle)
 {
+  losses_end (handle);
   free (handle);
 }
 

@@ -22,6 +22,7 @@ struct handle {
   /* What this connection knows of map->losses.  Two workers that flush at
    * the same time may both tell: once too often is right. */
   _Atomic unsigned losses;
+  unsigned losses_at_open;
 };
 
 /* plugin.c.  NULL before after_fork. */

@@ -231,13 +231,13 @@ path_verdict_actions (struct path *p, const struct verdict *v)
     engine_kick (s->engine);
     return;
   }
-  if (v->actions & (ACTION_TARGET_RESET | ACTION_DATA_LOST))
-    path_target_reset (p);
+  fence_heard (p, v->actions);
 }
 
 void
 path_answered (struct path *p, const struct command *cmd, double seconds)
 {
+  fence_heard_nothing (p);
   p->stats.ios++;
   latency_add (&p->latency, seconds);
   p->average_latency = latency_average (p->average_latency, seconds, 1 / 16.);

@@ -33,6 +33,16 @@ is_nexus_of (const struct nexus *x, const struct session *s)
     strcmp (x->initiator, s->initiator) == 0;
 }
 
+/* A redirected login, or one at an address that another controller has taken
+ * over, is in another portal group, where it ends nothing of X: a session is
+ * known by ISID and group (RFC 7143 4.4.3.2).  False if a group is not known. */
+static inline bool
+is_elsewhere (const struct nexus *x, const struct session *s)
+{
+  return x->portal.tpgt != -1 && s->portal.tpgt != -1 &&
+    x->portal.tpgt != s->portal.tpgt;
+}
+
 static inline enum fencing
 ladder (const struct map *m)
 {

@@ -100,8 +100,13 @@ fence_send_reset (struct map *m)
   m->fence_stats.resets++;
   log_warning ("%s: LOGICAL UNIT RESET through %s, to fence unanswered writes",
                m->name, s->name);
-  list_for_each (l, next, &m->paths)
-    list_entry (l, struct path, map_node)->reset_expected = true;
+  list_for_each (l, next, &m->paths) {
+    struct path *p = list_entry (l, struct path, map_node);
+
+    /* The others take theirs when they log in. */
+    p->reset_expected = !p->session->dying &&
+      session_is_full_feature (p->session->state);
+  }
   list_for_each (l, next, &m->fences) {
     struct fence *f = list_entry (l, struct fence, node);
 
@@ -119,6 +124,21 @@ fence_send_reset (struct map *m)
   }
 }
 
+/* Is what S was to end by logging in still there? */
+static bool
+in_vain (const struct map *m, const struct session *s)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &m->fences) {
+    const struct fence *f = list_entry (l, struct fence, node);
+
+    if (!f->reinstated && is_nexus_of (&f->nexus, s))
+      return true;
+  }
+  return false;
+}
+
 void
 fence_session_ready (struct session *s)
 {
@@ -126,6 +146,8 @@ fence_session_ready (struct session *s)
 
   if (m == NULL || m->fencer != s)
     session_event (s, SESSION_EV_PROBED);
+  else if (!s->fence_reset && in_vain (m, s))
+    session_kill (s, FAIL_LOGIN, "it is in portal group %d", s->portal.tpgt);
   else if (s->fence_reset) {
     m->frozen = true;
     m->frozen_since = engine_now ();
@@ -172,7 +194,7 @@ fence_start (struct map *m, const struct path *via, const struct fence *f)
 static bool
 same_portal_group (const struct session *s, const struct nexus *x)
 {
-  return strcmp (s->target, x->target) == 0 &&
+  return strcmp (s->target, x->target) == 0 && !is_elsewhere (x, s) &&
     ((x->portal.tpgt != -1 && s->portal.tpgt == x->portal.tpgt) ||
      portal_equal (&s->portal, &x->portal));
 }
@@ -224,6 +246,9 @@ fence_is_logging_in (struct engine *e, const struct fence *f)
 
     if (s->kind == SESSION_DISCOVERY || s->ctx == NULL || s->dying ||
         !is_nexus_of (&f->nexus, s))
+      continue;
+    /* Is logged in, and that has not helped. */
+    if (session_is_full_feature (s->state) && is_elsewhere (&f->nexus, s))
       continue;
     if (s->kind == SESSION_NORMAL &&
         (s->state == SESSION_CONNECT || s->state == SESSION_LOGIN) &&

@@ -188,6 +188,13 @@ fence_logged_in (struct session *s)
 
       if (f->reinstated || !is_nexus_of (&f->nexus, s) || !may_reinstate (m))
         continue;
+      if (is_elsewhere (&f->nexus, s)) {
+        if (s->kind == SESSION_NORMAL)
+          log_warning ("%s: %s: logged in to portal group %d: the session that "
+                       "was lost was in %d, and may live on there", m->name,
+                       f->name, s->portal.tpgt, f->nexus.portal.tpgt);
+        continue;
+      }
       /* Some targets (tgt) only end the old session when the login went
        * through the security stage. */
       if (!s->secured)

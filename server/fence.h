@@ -77,6 +77,26 @@ extern bool fence_inherit (struct map *m, const struct nexus *x);
 extern bool fence_list_own (const struct map *m, struct nexus_list *out);
 /* Something that writes may have waited for has happened. */
 extern void fence_unpark (struct map *m);
+/* What an answer through P says (ACTION_TARGET_RESET, ACTION_DATA_LOST), unless
+ * it is what our own reset has done. */
+static inline void
+fence_heard (struct path *p, unsigned actions)
+{
+  if (actions & ACTION_DATA_LOST)       /* no reset does that */
+    p->reset_expected = false;
+  if (actions & (ACTION_TARGET_RESET | ACTION_DATA_LOST))
+    path_target_reset (p);
+}
+/* P has answered a command that would have been refused with a UNIT ATTENTION,
+ * if there were one: that of our reset was taken before (by a login, say), or
+ * this target raises none.  The next one is news. */
+static inline void
+fence_heard_nothing (struct path *p)
+{
+  if (p->reset_expected &&
+      (p->map->fencer == NULL || !p->map->fencer->fence_sent))
+    p->reset_expected = false;
+}
 /* The map goes. */
 extern void fence_forget (struct map *m);
 

@@ -85,9 +85,10 @@ check_done (struct command *cmd, enum scsi_result result,
     p->check_identity = false;
     return;                     /* session_reap has told the path */
   }
-  if (v.actions & (ACTION_TARGET_RESET | ACTION_DATA_LOST))
-    path_target_reset (p);
+  fence_heard (p, v.actions);
   if (v.kind == VERDICT_DONE) {
+    if (!p->check_identity)     /* INQUIRY does not tell (SPC-4 6.6) */
+      fence_heard_nothing (p);
     if (path_is_usable (p->state))
       flap_good_check (&p->flap, &p->map->settings);
     /* Of a path that is left alone, this is all that is known. */

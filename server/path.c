@@ -288,6 +288,19 @@ path_is_back (struct path *p)
   path_event (p, PATH_EV_UP, NULL);
 }
 
+/* This LUN is, not for the first time, another disk that we serve: a path of
+ * that one's map.  dev_loss_tmo, say, removed the path, and when the session was
+ * back a third disk was there for a while. */
+static bool
+moves (const struct path *p, const struct lu_facts *facts)
+{
+  const struct map *m = find_map (p->map->engine, facts->wwid);
+
+  return m != NULL && p->state == PATH_WRONG && p->sel.in_flight == 0 &&
+    !p->checking && m->facts.blocks == facts->blocks &&
+    m->facts.block_size == facts->block_size;
+}
+
 /* Its size is not that of the map, and not that of all the others.  While a
  * LUN is resized this is so for a moment, until all paths were asked again;
  * after RESIZE_TIME seconds these are two disks, or one with a fault. */
@@ -356,6 +369,16 @@ path_identified (struct session *s, unsigned lun,
     return;
   }
 
+  if (strcmp (p->map->wwid, facts->wwid) != 0 && moves (p, facts)) {
+    struct map *m = p->map;
+
+    log_warning ("%s: remove path %s: it leads to another disk, WWID %s",
+                 m->name, s->name, facts->wwid);
+    path_free (p);
+    map_note_change (m, "remove path %s (another disk)", s->name);
+    path_identified (s, lun, facts);
+    return;
+  }
   if (strcmp (p->map->wwid, facts->wwid) != 0) {
     snprintf (why, sizeof why, "another disk answers here now: WWID %.100s",
               facts->wwid[0] ? facts->wwid : "(none)");
@@ -394,6 +417,28 @@ path_vanished (struct path *p, const char *why)
   path_event (p, PATH_EV_DOWN, why);
 }
 
+/* A write that another path has in flight may have been done before the target
+ * was reset: its answer may be here already, and not read. */
+static bool
+others_write (const struct path *p)
+{
+  struct list *l, *next, *k, *knext;
+
+  list_for_each (l, next, &p->map->paths) {
+    const struct path *q = list_entry (l, struct path, map_node);
+
+    if (q == p)
+      continue;
+    list_for_each (k, knext, &q->session->in_flight) {
+      const struct command *cmd = list_entry (k, struct command, node);
+
+      if (cmd->path == q && cmd->modifies)
+        return true;
+    }
+  }
+  return false;
+}
+
 void
 path_target_reset (struct path *p)
 {
@@ -404,7 +449,8 @@ path_target_reset (struct path *p)
     return;
   }
   /* Without a volatile cache, or with all of it flushed, nothing is lost. */
-  if (m->written <= m->flushed || (m->facts.has_caching_page && !m->facts.wce))
+  if ((m->written <= m->flushed && !others_write (p)) ||
+      (m->facts.has_caching_page && !m->facts.wce))
     return;
   m->losses++;
   m->flushed = m->written;

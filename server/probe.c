@@ -10,6 +10,7 @@
 
 #include "conf.h"
 #include "engine.h"
+#include "fence.h"
 
 #define MAX_LUNS 1024
 #define ANSWER_SIZE 16384
@@ -425,8 +426,8 @@ take_news (struct probe *pr, unsigned lun, unsigned actions)
 
   if (s->state != SESSION_UP)
     return;                     /* those of the login say nothing new */
-  if (p != NULL && (actions & (ACTION_TARGET_RESET | ACTION_DATA_LOST)))
-    path_target_reset (p);
+  if (p != NULL)
+    fence_heard (p, actions);
   if (actions & (ACTION_CHECK_CAPACITY | ACTION_CHECK_IDENTITY))
     s->want_probe = true;
 }

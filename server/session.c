@@ -295,7 +295,7 @@ act_connect (struct session *s)
   iscsi_set_header_digest (s->ctx, digests[st->header_digest]);
   if (s->target[0])
     iscsi_set_targetname (s->ctx, s->target);
-  if (s->kind == SESSION_NORMAL)
+  if (s->kind != SESSION_DISCOVERY)
     portal_group_listen (s);
   s->secured = false;
   if (st->user) {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/prctl.h>
 
 #include "options.h"
 
@@ -367,8 +368,13 @@ option_set (const struct option *o, void *field, const char *name,
     return set_number (o, field, name, value, msg);
   case OPTION_PORTALS:
     return set_portals (field, name, value, msg);
+  case OPTION_SECRET:
+    /* From now on it is in this process, and in what libiscsi and stdio keep of
+     * it: in no core dump. */
+    prctl (PR_SET_DUMPABLE, 0, 0, 0, 0);
+    return set_string (o, field, name, value, msg);
   case OPTION_STRING: case OPTION_PATH: case OPTION_SOCKET: case OPTION_USER:
-  case OPTION_SECRET: case OPTION_NAME: case OPTION_KEY: case OPTION_ALIAS:
+  case OPTION_NAME: case OPTION_KEY: case OPTION_ALIAS:
     return set_string (o, field, name, value, msg);
   }
   return -1;

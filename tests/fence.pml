@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* In-doubt write fencing (server/fence.c), as a model for spin: one block, two
- * paths A and B, two clients.  tests/test-fence-model.sh runs it.
+/* In-doubt write fencing (server/fence.c, server/nexus.c), as a model for spin:
+ * one block, two paths A and B, two clients, a server that may be killed.
+ * tests/test-fence-model.sh runs it.
  *
- * Client 1 writes 1; its command goes by path A or B.  Path A may die at any
+ * Client 1 writes 1; its command goes by path A or B.  A path may die at any
  * moment; an unanswered command then goes on living: in the network, or
  * inside of the target, which executes it sooner or later or never.  Server:
  * sends it again by the other path (or by A, once A is logged in again) and
@@ -10,13 +11,21 @@
  * acknowledged, writes 2.  So whatever happens, the block has 2 when both
  * were acknowledged and nothing is on its way any more.
  *
+ * The server may be killed at any moment, too.  Then another one starts, which
+ * knows nothing but the state file, has an ISID of its own and so its own nexuses;
+ * the clients connect again and send again what was not acknowledged, or client 1
+ * gives up, and client 2 sees that.  What the model leaves out: a state file
+ * that cannot be written (after some seconds the server goes on without).
+ *
  * A copy of a command is in one of these places:
  *   NET     on the wire of a connection (or in the proxy, or in a socket)
  *   TARGET  taken by the target, not executed yet
  *   and then gone: executed, aborted, or lost.
  *
  * Variants:
- *   (none)         the ladder: RST, reinstatement, LOGICAL UNIT RESET
+ *   (none)         the ladder: RST, reinstatement, LOGICAL UNIT RESET; the file
+ *                  has a nexus before the first write goes out on it, and until
+ *                  what it had is fenced
  *   NOFENCE        writes do not wait: must be found wrong
  *   NORESET        reinstatement alone, on a target like tgt, which lets go on
  *                  what its backing store has already: must be found wrong
@@ -25,8 +34,14 @@
  *   ABORTEDISDEAD  writes that were unanswered when the unit was reset count
  *                  as dead, although they may not have reached the target:
  *                  must be found wrong
- *   REACH          fails when both writes are acknowledged: must be found wrong,
- *                  or the model would prove nothing
+ *   NOFILE         no state file: must be found wrong with KILLS
+ *   FILELATE       it has a nexus some time after the first write: the same
+ *   FILELIVE       it has the nexuses of live paths, not of those that died with
+ *                  a write unanswered: the same
+ *   FILEEARLY      a nexus goes from it when it is reinstated, before the reset:
+ *                  must be found wrong with two KILLS
+ *   REACH          fails when both writes are acknowledged, after all kills and a
+ *                  reset: must be found wrong, or the model would prove nothing
  *   STRICT         a target that ends the tasks of a reinstated session (LIO);
  *                  with NORESET this must be right
  */
@@ -34,24 +49,30 @@
 #ifndef DEATHS
 #define DEATHS 2                /* sessions that are lost, in all */
 #endif
-#define RESETS 2
+#ifndef KILLS
+#define KILLS 0                 /* servers that are killed */
+#endif
+#define RESETS 2                /* of each server */
 #define SLOTS 4                 /* copies of commands at any one time */
 #define PATHS 2
+#define NEXUSES (PATHS * (KILLS + 1))
 
 mtype = { FREE, NET, TARGET };
 
-/* Copies of commands.  Its session: path and login number; a session that
- * is lost lives on at the target until it is reinstated. */
+/* Copies of commands.  Live: so is its session, to which the answer goes.  The
+ * target knows a session that is lost until it is reinstated. */
 mtype place[SLOTS] = FREE;
 byte value[SLOTS];
-byte path[SLOTS];
-byte login[SLOTS];
+byte nexus[SLOTS];
+bool live[SLOTS];
+
+/* Of servers; each has nexuses of its own, one for each path. */
+byte server_nr = 0;
+#define nexus_of(on) (server_nr * PATHS + (on))
+#define is_inherited(x) ((x) < server_nr * PATHS)
 
 /* The server's side of a path. */
 bool up[PATHS] = true;
-byte logins[PATHS];             /* number of the present session */
-/* The target's side: sessions below that number have been reinstated. */
-byte oldest[PATHS];
 
 byte block = 0;
 byte deaths = 0;
@@ -59,73 +80,188 @@ byte deaths = 0;
 /* The server's commands, by what they write: sent, not answered yet. */
 bool wanted[3];                 /* in the queue: to be sent (again) */
 bool in_flight[3];
-byte sent_on[3];
+byte sent_on[3];                /* path */
 bool acked[3];
+bool gave_up;                   /* client 1, its connection was lost */
 
-/* In doubt, per path: unanswered writes of lost sessions. */
-bool doubt[PATHS];              /* of value 1 or 2: one block, they overlap */
-byte doubt_value[PATHS];
-bool reinstated[PATHS];
+/* In doubt, per nexus: unanswered writes of lost sessions. */
+bool doubt[NEXUSES];            /* of value 1 or 2: one block, they overlap; */
+byte doubt_value[NEXUSES];      /* 0: of any value */
+bool reinstated[NEXUSES];
+
+/* The state file. */
+bool file[NEXUSES];
 
 /* LOGICAL UNIT RESET: asked for, done by the target, its answer taken. */
 bool reset_sent, reset_done;
 byte resets = 0;
-bool covered[PATHS];            /* fences that it is for */
+bool covered[NEXUSES];          /* fences that it is for */
 
-byte s;                         /* scratch */
-byte p;
+byte s, v, x, p;                /* scratch: 0 when a step is over */
 
-#define overlaps(v) ((doubt[0] && doubt_value[0] != v) || \
-                     (doubt[1] && doubt_value[1] != v))
-#ifdef NOFENCE
-#define may_send(v) true
+#define doubts(n, val) (doubt[n] && doubt_value[n] != val)
+#if KILLS == 0
+#define overlaps(val) (doubts (0, val) || doubts (1, val))
+#elif KILLS == 1
+#define overlaps(val) (doubts (0, val) || doubts (1, val) || \
+                       doubts (2, val) || doubts (3, val))
 #else
-#define may_send(v) (!overlaps (v))
+#define overlaps(val) (doubts (0, val) || doubts (1, val) || \
+                       doubts (2, val) || doubts (3, val) || \
+                       doubts (4, val) || doubts (5, val))
 #endif
 
+#if KILLS == 0 || defined(NOFILE) || defined(FILELATE)
+#define gate(on) false
+#else
+#define gate(on) (!file[nexus_of (on)])
+#endif
+#ifdef NOFENCE
+#define may_send(val, on) (up[on] && !gate (on))
+#else
+#define may_send(val, on) (up[on] && !gate (on) && !overlaps (val))
+#endif
+
+/* Copies have no names: they move up, so that equal states are one. */
 inline gone (i) {
-  place[i] = FREE; value[i] = 0; path[i] = 0; login[i] = 0
+  s = i;
+  do
+  :: s < SLOTS - 1 && place[s + 1] != FREE ->
+     place[s] = place[s + 1]; value[s] = value[s + 1];
+     nexus[s] = nexus[s + 1]; live[s] = live[s + 1]; s++
+  :: else -> break
+  od;
+  place[s] = FREE; value[s] = 0; nexus[s] = 0; live[s] = false;
+  s = 0
 }
 
-inline free_slot () {
+/* The server puts VAL on the wire of path ON. */
+inline send (val, on) {
   s = 0;
   do
   :: s < SLOTS && place[s] != FREE -> s++
   :: else -> break
-  od
-}
-
-/* The server puts V on the wire of path P. */
-inline send (v, on) {
-  free_slot ();
+  od;
   if
   :: s < SLOTS ->
-     place[s] = NET; value[s] = v; path[s] = on; login[s] = logins[on];
-     wanted[v] = false; in_flight[v] = true; sent_on[v] = on
+     place[s] = NET; value[s] = val; nexus[s] = nexus_of (on); live[s] = true;
+     wanted[val] = false; in_flight[val] = true; sent_on[val] = on
   :: else                       /* no room in the model: later */
-  fi
+  fi;
+  s = 0
 }
 
-inline lost (v, on) {
+/* The connection of path ON is gone. */
+inline disconnect (on) {
+  up[on] = false;
+  s = 0;
+  do
+  :: s < SLOTS ->
+     if
+     :: place[s] != FREE && nexus[s] == nexus_of (on) -> live[s] = false
+     :: else
+     fi;
+     s++
+  :: else -> break
+  od;
+  s = 0
+}
+
+/* ... by RST: what was unanswered is in doubt. */
+inline lose (on) {
+  disconnect (on);
+  x = nexus_of (on);
+  v = 1;
+  do
+  :: v <= NEW ->
+     if
+     :: in_flight[v] && sent_on[v] == on ->
+        in_flight[v] = false; wanted[v] = true; sent_on[v] = 0;
+        if
+        :: doubt[x] && doubt_value[x] != v -> doubt_value[x] = 0
+           /* both: nothing may be sent that is not the same, so nothing at all */
+        :: else -> doubt_value[x] = v
+        fi;
+        doubt[x] = true; reinstated[x] = false; covered[x] = false
+     :: else
+     fi;
+     v++
+  :: else -> break
+  od;
+#ifdef FILELIVE
+  file[x] = false;
+#endif
+  v = 0; x = 0
+}
+
+/* A login in place of nexus N: the target ends the old session at that moment,
+ * and all that is still on its connection goes nowhere.  What the target
+ * has taken is dead with STRICT only. */
+inline reinstate (n) {
+  x = 0;
+  do
+  :: x < SLOTS ->
+     if
+     :: place[x] == NET && nexus[x] == n && !live[x] -> gone (x)
+#ifdef STRICT
+     :: place[x] == TARGET && nexus[x] == n && !live[x] -> gone (x)
+#endif
+     :: else -> x++
+     fi
+  :: else -> break
+  od;
+  x = 0;
   if
-  :: in_flight[v] && sent_on[v] == on ->
-    in_flight[v] = false; wanted[v] = true;
-    if
-    :: doubt[on] && doubt_value[on] != v -> doubt_value[on] = 0
-       /* both: nothing may be sent that is not the same, so nothing at all */
-    :: else -> doubt_value[on] = v
-    fi;
-    doubt[on] = true; reinstated[on] = false; covered[on] = false
+  :: doubt[n] -> reinstated[n] = true
+#ifdef FILEEARLY
+     if :: is_inherited (n) -> file[n] = false :: else fi
+#endif
   :: else
   fi
 }
 
-/* The session on path ON is lost (RST): what was unanswered is in doubt. */
-inline lose (on) {
-  up[on] = false;
-  lost (1, on);
-  lost (2, on)
+inline release (n) {
+  doubt[n] = false; doubt_value[n] = 0; reinstated[n] = false; covered[n] = false
 }
+
+/* kill -9, and the next server reads the state file: all that it has may be in
+ * flight there, of any value.  A reset that nobody waits for any more can abort,
+ * which is what may happen to each copy anyway. */
+inline killed () {
+  disconnect (0);
+  disconnect (1);
+  v = 1;
+  do
+  :: v <= NEW ->
+     if
+     :: in_flight[v] -> in_flight[v] = false; wanted[v] = true; sent_on[v] = 0
+     :: else
+     fi;
+     v++
+  :: else -> break
+  od;
+  if
+  :: wanted[1] -> wanted[1] = false; gave_up = true
+  :: true                       /* sends again */
+  fi;
+  reset_sent = false; reset_done = false; resets = 0;
+  server_nr++;
+  x = 0;
+  do
+  :: x < NEXUSES ->
+     release (x);
+     doubt[x] = file[x];
+     x++
+  :: else -> break
+  od;
+  v = 0; x = 0
+}
+
+#ifdef NOREINSTATE
+#define ready(n) (doubt[n])
+#else
+#define ready(n) (doubt[n] && reinstated[n])
+#endif
 
 /* Each is one atomic step; spin tries all orders. */
 active proctype server ()
@@ -133,94 +269,112 @@ active proctype server ()
 end:
   do
   /* a command goes out */
-  :: atomic { wanted[1] && may_send (1) && up[0] -> send (1, 0) }
-  :: atomic { wanted[1] && may_send (1) && up[1] -> send (1, 1) }
-  :: atomic { wanted[2] && may_send (2) && up[0] -> send (2, 0) }
-  :: atomic { wanted[2] && may_send (2) && up[1] -> send (2, 1) }
+  :: atomic { wanted[1] && may_send (1, 0) -> send (1, 0) }
+  :: atomic { wanted[1] && may_send (1, 1) -> send (1, 1) }
+  :: atomic { wanted[2] && may_send (2, 0) -> send (2, 0) }
+  :: atomic { wanted[2] && may_send (2, 1) -> send (2, 1) }
   /* a path dies */
   :: atomic { up[0] && deaths < DEATHS -> deaths++; lose (0) }
   :: atomic { up[1] && deaths < DEATHS -> deaths++; lose (1) }
-  /* ... and logs in again: the target ends the old session at that moment,
-   * and all that is still on its connection goes nowhere.  What the target
-   * has taken is dead with STRICT only. */
-  :: atomic { !up[0] -> p = 0; goto again }
-  :: atomic { !up[1] -> p = 1; goto again }
-  /* release */
-#ifdef NORESET
-  :: atomic { doubt[0] && reinstated[0] -> doubt[0] = false }
-  :: atomic { doubt[1] && reinstated[1] -> doubt[1] = false }
-#else
-#ifdef NOREINSTATE
-#define ready(on) (doubt[on])
-#else
-#define ready(on) (doubt[on] && reinstated[on])
-#endif
-  :: atomic { !reset_sent && resets < RESETS && (up[0] || up[1]) && (ready (0) || ready (1)) ->
-       resets++; reset_sent = true; reset_done = false;
-       covered[0] = ready (0); covered[1] = ready (1) }
+  /* ... and logs in again */
+  :: atomic { !up[0] -> p = nexus_of (0); reinstate (p); up[0] = true; p = 0 }
+  :: atomic { !up[1] -> p = nexus_of (1); reinstate (p); up[1] = true; p = 0 }
+#ifndef NORESET
   /* its answer is here: what is unanswered now was aborted, perhaps */
   :: atomic { reset_sent && reset_done ->
-       reset_sent = false;
-       if :: covered[0] -> doubt[0] = false; covered[0] = false :: else fi;
-       if :: covered[1] -> doubt[1] = false; covered[1] = false :: else fi;
+       reset_sent = false; reset_done = false;
+       p = 0;
+       do
+       :: p < NEXUSES ->
+          if :: covered[p] -> release (p) :: else fi;
+          p++
+       :: else -> break
+       od;
+       p = 1;
+       do
+       :: p <= NEW ->
+          if
+          :: in_flight[p] && up[sent_on[p]] ->
 #ifdef ABORTEDISDEAD
-       if :: in_flight[1] -> in_flight[1] = false; wanted[1] = true;
-             up[sent_on[1]] = false :: else fi;
-       if :: in_flight[2] -> in_flight[2] = false; wanted[2] = true;
-             up[sent_on[2]] = false :: else fi
+             in_flight[p] = false; wanted[p] = true;
+             disconnect (sent_on[p]); sent_on[p] = 0
 #else
-       if :: in_flight[1] && up[sent_on[1]] -> p = sent_on[1]; lose (p) :: else fi;
-       if :: in_flight[2] && up[sent_on[2]] -> p = sent_on[2]; lose (p) :: else fi
+             if
+             :: sent_on[p] == 0 -> lose (0)
+             :: else -> lose (1)
+             fi
 #endif
-     }
+          :: else
+          fi;
+          p++
+       :: else -> break
+       od;
+       p = 0 }
 #endif
-  od;
-again:
-  atomic {
-    logins[p]++;
-    oldest[p] = logins[p];
-    s = 0;
-    do
-    :: s < SLOTS ->
-       if
-       :: path[s] == p && login[s] < oldest[p] && place[s] == NET ->
-          gone (s)
-#ifdef STRICT
-       :: path[s] == p && login[s] < oldest[p] && place[s] == TARGET ->
-          gone (s)
+#if KILLS > 0
+  :: atomic { server_nr < KILLS -> killed () }
 #endif
-       :: else
-       fi;
-       s++
-    :: else -> break
-    od;
-    up[p] = true;
-    if :: doubt[p] -> reinstated[p] = true :: else fi
-  }
-  goto end
+  od
+}
+
+/* The server's fences, one for each nexus, and its keeper of the state file. */
+active [NEXUSES] proctype fence ()
+{
+  byte n = _pid - 1;
+end:
+  do
+  /* What an older server left, or in place of the path's own login: through
+   * another portal of the group. */
+  :: atomic { doubt[n] && !reinstated[n] &&
+       (is_inherited (n) || !up[n % PATHS]) -> reinstate (n) }
+#ifdef NORESET
+  :: d_step { doubt[n] && reinstated[n] -> release (n) }
+#else
+  /* One reset is for all that are ready. */
+  :: atomic { !reset_sent && resets < RESETS && (up[0] || up[1]) && ready (n) ->
+       resets++; reset_sent = true;
+       x = 0;
+       do
+       :: x < NEXUSES -> covered[x] = ready (x); x++
+       :: else -> break
+       od;
+       x = 0 }
+#endif
+#if KILLS > 0
+#ifdef FILELATE
+  :: d_step { n / PATHS == server_nr && up[n % PATHS] && !file[n] &&
+       (in_flight[1] || in_flight[2]) -> file[n] = true }
+#elif !defined(NOFILE)
+  :: d_step { n / PATHS == server_nr && up[n % PATHS] && !file[n] &&
+       (wanted[1] || wanted[2]) -> file[n] = true }
+#endif
+  :: d_step { is_inherited (n) && !doubt[n] && file[n] -> file[n] = false }
+#endif
+  od
 }
 
 /* One copy of a command on its way.  An answer reaches the server only if its
  * session still lives. */
 inline answered (i) {
   if
-  :: in_flight[value[i]] && sent_on[value[i]] == path[i] &&
-     up[path[i]] && login[i] == logins[path[i]] ->
-     in_flight[value[i]] = false; acked[value[i]] = true
+  :: live[i] && in_flight[value[i]] ->
+     in_flight[value[i]] = false; acked[value[i]] = true; sent_on[value[i]] = 0
   :: else
   fi
 }
 
 active [SLOTS] proctype copy ()
 {
-  byte i = _pid - 1;
+  byte i = _pid - 1 - NEXUSES;
 end:
   do
-  :: atomic { place[i] == NET -> place[i] = TARGET }
+  :: d_step { place[i] == NET -> place[i] = TARGET }
   :: d_step { place[i] == TARGET -> block = value[i]; answered (i);
               gone (i) }
   /* done, but the answer is lost with the connection */
   :: d_step { place[i] == TARGET -> block = value[i]; gone (i) }
+  /* never done */
+  :: d_step { place[i] != FREE && !live[i] -> gone (i) }
   od
 }
 
@@ -228,26 +382,24 @@ end:
  * sessions, before it is answered; nothing that comes later. */
 active proctype unit ()
 {
-  byte j;
 end:
   do
   :: atomic { reset_sent && !reset_done ->
-       j = 0;
+       x = 0;
        do
-       :: j < SLOTS ->
+       :: x < SLOTS ->
           if
-          :: place[j] == TARGET ->
+          :: place[x] == TARGET ->
              if
-             :: block = value[j]        /* was done already */
+             :: block = value[x]        /* was done already */
              :: skip
              fi;
-             gone (j)
-          :: else
-          fi;
-          j++
+             gone (x)
+          :: else -> x++
+          fi
        :: else -> break
        od;
-       j = 0;
+       x = 0;
        reset_done = true }
   od
 }
@@ -255,9 +407,10 @@ end:
 active proctype clients ()
 {
   atomic { wanted[1] = true }
-  atomic { acked[1] -> wanted[2] = true }
+  atomic { acked[1] || gave_up -> wanted[2] = true }
   (acked[2]);
 #ifdef REACH
+  (server_nr == KILLS && resets > 0);
   assert (false);
 #endif
   /* Nothing may change the block from now on, nor may it have been old

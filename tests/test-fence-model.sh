@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # In-doubt write fencing as a model (fence.pml): spin tries every order of two
-# paths, two clients, deaths, logins and resets.  What the server does must be
-# right; each way of leaving something out must be found wrong, so that the
-# model is known to be able to fail.
+# paths, two clients, deaths, logins, resets, and servers that are killed.  What
+# the server does must be right; each way of leaving something out must be found
+# wrong, so that the model is known to be able to fail.
 TEST_TIMEOUT=120
 # shellcheck source=functions.sh
 . "$(dirname "$0")/functions.sh"
@@ -12,11 +12,13 @@ requires command -v "${CC:-cc}"
 
 # check right|wrong [-DNAME]...: at most 1 GiB and a minute.
 check () {
-  local want=$1 dir=$tmpdir/model found states; shift
+  local want=$1 dir=$tmpdir/model opt=-O0 found states; shift
+  # Only what is right is searched to the end.
+  [ "$want" = wrong ] || opt=-O1
   mkdir "$dir"
   (cd "$dir"
    spin -a "$@" "$testsdir/fence.pml" >spin.out 2>&1 || { cat spin.out; exit 1; }
-   "${CC:-cc}" -O1 -w -DSAFETY -DCOLLAPSE -DMEMLIM=1024 -o pan pan.c
+   "${CC:-cc}" $opt -w -DSAFETY -DCOLLAPSE -DMEMLIM=1024 -o pan pan.c
    # -E: a server that has no deaths and resets left may wait for ever.
    timeout 60 nice ./pan -E -m200000 >pan.out 2>&1 || :) || fail "the model $* cannot be checked"
   # An error of another kind, or an incomplete search, is no verdict.
@@ -34,12 +36,24 @@ check () {
   rm -r "$dir"
 }
 
-# It reaches the end at all.
+# It reaches the end at all, also after servers were killed.
 check wrong -DREACH
-check right -DDEATHS=3
-check right -DSTRICT -DDEATHS=3
-check right -DSTRICT -DNORESET -DDEATHS=3
+check wrong -DREACH -DKILLS=2
+
+# Paths die, the server lives.
+check right -DDEATHS=4
+check right -DSTRICT -DDEATHS=4
+check right -DSTRICT -DNORESET -DDEATHS=4
 check wrong -DNOFENCE
 check wrong -DNORESET
 check wrong -DNOREINSTATE
 check wrong -DABORTEDISDEAD
+
+# It is killed, and the next one knows what is in the state file.
+check right -DKILLS=1 -DDEATHS=3
+check right -DKILLS=2 -DDEATHS=0
+check right -DSTRICT -DNORESET -DKILLS=1 -DDEATHS=3
+check wrong -DKILLS=1 -DDEATHS=0 -DNOFILE
+check wrong -DKILLS=1 -DDEATHS=0 -DFILELATE
+check wrong -DKILLS=1 -DDEATHS=1 -DFILELIVE
+check wrong -DKILLS=2 -DDEATHS=0 -DFILEEARLY

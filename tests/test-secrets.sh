@@ -85,6 +85,28 @@ look parameters "$mpiscsi_pid" "$mpiscsi_log"
 stop_mpiscsi
 : >"$mpiscsi_log"
 
+say "a crash leaves no core"
+cores () { find "$tmpdir/cores" -type f | wc -l; }
+mkdir "$tmpdir/cores"
+{ (cd "$tmpdir/cores" && ulimit -c unlimited && bash -c 'kill -ABRT $$'); } 2>/dev/null || :
+if [ "$(cores)" = 1 ]; then
+  rm "$tmpdir"/cores/*
+  cd "$tmpdir/cores"
+  ulimit -S -c unlimited
+  start_mpiscsi portals="${portal[0]}" target="$iqn" user=hostuser password=+"$tmpdir/private/host" \
+    mutual-user=targetuser mutual-password=+"$tmpdir/private/target"
+  kill -ABRT "$mpiscsi_pid"
+  { wait "$mpiscsi_pid"; } 2>/dev/null || :
+  mpiscsi_pid=
+  ulimit -S -c 0
+  cd - >/dev/null
+  assert_equal "core files" 0 "$(cores)"
+  rm -f "$tmpdir/cores"/* "${MPISCSI_RUNTIME_DIR:?}"/*.sock
+  : >"$mpiscsi_log"
+else
+  echo "no core files are written to the current folder here: left out"
+fi
+
 say "the configuration file, with the secrets in it"
 conf () { # LINE...
   {

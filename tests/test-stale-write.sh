@@ -11,6 +11,9 @@ TEST_TIMEOUT=120
 . "$(dirname "$0")/functions.sh"
 # shellcheck source=functions-stale.sh
 . "$testsdir/functions-stale.sh"
+# shellcheck source=functions-cmd.sh
+. "$testsdir/functions-cmd.sh"
+requires jq --version
 
 pick_portals 3
 make_disk "$tmpdir/disk" 64M
@@ -42,6 +45,11 @@ number 'overwritten after %d ms'
 assert_less "the wait, ms" "$value" "$((2000 * slow))"
 wait_for_log 'session reinstated through' 5
 fenced_by 'LOGICAL UNIT RESET'
+# Every step is counted.
+counted () { mpiscsi show maps --json | jq -r "[.maps[0].fence | $1] | join(\" \")"; }
+assert_match "in doubt, had to wait, reinstated, resets" '^([1-9][0-9]* ?){4}$' \
+  "$(counted '.in_doubt, .parked, .reinstated, .resets')"
+assert_equal "expired inherited pending waiting" "0 0 0 0" "$(counted '.expired, .inherited, .pending, .waiting')"
 stop_mpiscsi
 
 say "writes, zeroes and trims that overlap wait; nothing else does"
@@ -88,6 +96,7 @@ assert_match "auto" 'released=1 good=1.*block has new' "$out"
 number 'overwritten after %d ms'
 assert_less "the wait, ms" "$value" "$((2500 * slow))"
 wait_for_log 'gave up fencing after 2 s' 1
+assert_equal "sessions given up" 1 "$(counted .expired)"
 stop_mpiscsi
 
 say "the fencing connection is refused for a while"

@@ -1086,6 +1086,51 @@ another_disk_after_login (void **unused)
   assert_int_equal (active (), 2);
 }
 
+/* Two disks change places behind a portal: a path is not for ever that of the
+ * disk that it was found with. */
+static void
+two_disks_change_places (void **unused)
+{
+  char err[ERR_SIZE] = "";
+  struct fake_disk *other;
+  struct map *map2;
+  uint8_t buf[BS];
+
+  (void) unused;
+  other = fake_disk_new (2, BLOCKS, BS);
+  fake_map_lun (portal[0], 2, other);
+  fake_map_lun (portal[1], 2, other);
+  assert_int_equal (run (2, err), 0);
+  assert_int_equal (engine_start_thread (engine), 0);
+  map2 = engine_find_map (engine, fake_disk_wwid (other), PATIENCE, err,
+                          sizeof err);
+  map = engine_find_map (engine, fake_disk_wwid (disk), PATIENCE, err,
+                         sizeof err);
+  assert_non_null (map);
+  assert_non_null (map2);
+  wait_for (active () == 2);
+  fake_map_lun (portal[0], 1, other);
+  fake_map_lun (portal[0], 2, disk);
+  fake_kill (portal[0]);
+  wait_log ("127.0.0.1:4001: path is not used any more");
+  wait_log ("360000000000000000000000000000001: remove path 127.0.0.1:4001: it "
+            "leads to another disk, WWID 360000000000000000000000000000002");
+  wait_for (active () == 2);
+  for (unsigned i = 0; i < 8; ++i)
+    do_job (OP_WRITE, i, 1, 0);
+  assert_on_disk (7, 1);
+  fake_disk_read (other, 7, buf, 1);
+  assert_int_equal (buf[0], 0);
+  map = map2;
+  wait_for (active () == 2);
+  for (unsigned i = 0; i < 8; ++i)
+    do_job (OP_WRITE, 16 + i, 1, 0);
+  fake_disk_read (other, 23, buf, 1);
+  assert_int_equal (buf[0], 24);
+  fake_disk_read (disk, 23, buf, 1);
+  assert_int_equal (buf[0], 0);
+}
+
 /* Under a session that stays, told by 3F/03. */
 static void
 another_disk_by_attention (void **unused)
@@ -1604,6 +1649,57 @@ two_groups_told_at_login (void **unused)
   job_end (&again, 0);
 }
 
+/* The address is another controller's now: a login there ends nothing of the
+ * session that was lost. */
+static void
+group_changes_at_login (void **unused)
+{
+  struct job again;
+
+  (void) unused;
+  fake_set_portal_group (portal[0], 7);
+  fake_set_portal_group (portal[1], 8);
+  serve (2);
+  overwrite_what_is_in_doubt (&again);
+  fake_set_portal_group (portal[0], 9);
+  fake_set_connect (portal[0], FAKE_CONNECT_OK);
+  wait_log ("127.0.0.1:4001: logged in to portal group 9: the session that was "
+            "lost was in 7");
+  wait_for (active () == 2);
+  pause_ms (1500);
+  assert_false (again.done);
+  assert_int_equal (log_count ("session reinstated"), 0);
+  assert_int_equal (log_count ("LOGICAL UNIT RESET"), 0);
+  fake_set_portal_group (portal[0], 7);
+  fake_kill (portal[0]);
+  wait_log ("127.0.0.1:4001: session reinstated through 127.0.0.1:4001");
+  job_end (&again, 0);
+  assert_int_equal (log_count ("gave up fencing"), 0);
+}
+
+/* A fencing session that is sent to another group has not fenced: the
+ * next portal. */
+static void
+fencing_is_redirected (void **unused)
+{
+  struct job again;
+
+  (void) unused;
+  set ("fence-timeout", "4");
+  fake_set_portal_group (portal[0], 7);
+  fake_set_portal_group (portal[1], 7);
+  fake_set_portal_group (portal[2], 9);
+  serve (2);
+  fake_set_login (portal[1], FAKE_LOGIN_REDIRECT, "127.0.0.1:4003");
+  overwrite_what_is_in_doubt (&again);
+  wait_log ("fencing through 127.0.0.1:4002 failed: it is in portal group 9");
+  assert_int_equal (log_count ("session reinstated"), 0);
+  job_end (&again, 0);
+  wait_log ("127.0.0.1:4001: gave up fencing after 4 s");
+  assert_int_equal (log_count ("session reinstated"), 0);
+  assert_true (fake_logins (portal[2]) < 12);
+}
+
 /* The portal that is to fence for the lost one takes no logins, though its
  * session is still good: the next one has to do it, soon. */
 static void
@@ -1649,6 +1745,128 @@ other_group_told_at_login (void **unused)
   assert_logged ("this is its portal group 65535, not 7");
 }
 
+/* ---- flush after a reset of the target ------------------------------------------------ */
+
+static void
+attention (unsigned i, uint8_t ascq)
+{
+  fake_fault (portal[i], (struct fake_fault) {
+      .opcode = -1, .lun = 1, .count = 1, .key = 6, .asc = 0x29, .ascq = ascq,
+      .status = SCSI_STATUS_CHECK_CONDITION });
+}
+
+/* Each connection learns of it once. */
+static void
+flush_after_reset (void **unused)
+{
+  unsigned a, b;
+
+  (void) unused;
+  set ("path-checker", "none");
+  serve (2);
+  a = b = map_losses (map);
+  for (uint8_t ascq = 0; ascq <= 7; ++ascq) {
+    const bool lost = ascq <= 4;
+
+    do_job (OP_WRITE, 0, 8, 0);
+    /* Perhaps the flush itself hears of it. */
+    attention (0, ascq);
+    attention (1, ascq);
+    errno = 0;
+    assert_int_equal (map_flush_told (map, &a), lost ? -1 : 0);
+    if (lost)
+      assert_int_equal (errno, EIO);
+    assert_int_equal (map_flush_told (map, &a), 0);
+    assert_int_equal (map_flush_told (map, &b), lost ? -1 : 0);
+    assert_int_equal (map_flush_told (map, &b), 0);
+    fake_forget_faults (portal[0]);
+    fake_forget_faults (portal[1]);
+    /* All is flushed: there is nothing to be lost. */
+    attention (0, ascq);
+    attention (1, ascq);
+    assert_int_equal (map_flush_told (map, &a), 0);
+    do_job (OP_READ, 0, 8, 0);
+    do_job (OP_READ, 0, 8, 0);
+    assert_int_equal (map_flush_told (map, &a), 0);
+    fake_forget_faults (portal[0]);
+    fake_forget_faults (portal[1]);
+  }
+}
+
+/* A write was done before the reset, and its answer is read after it was heard of
+ * through another path. */
+static void
+reset_with_write_in_flight (void **unused)
+{
+  struct job write, read[2];
+  unsigned told;
+
+  (void) unused;
+  set ("path-checker", "none");
+  serve (2);
+  wait_for (active () == 2);
+  told = map_losses (map);
+  fake_set_delay (portal[1], 600000, 600000);
+  for (;;) {
+    job_start (&write, OP_WRITE, 0, 4);
+    wait_for (write.done || fake_waiting (portal[1]) > 0);
+    if (!write.done)
+      break;
+    job_end (&write, 0);
+    fake_set_delay (portal[1], 0, 0);
+    assert_int_equal (map_flush_told (map, &told), 0);
+    do_job (OP_READ, 0, 4, 0);          /* three: the next one is another's turn */
+    fake_set_delay (portal[1], 600000, 600000);
+  }
+  attention (0, 0);
+  for (unsigned i = 0; i < 2; ++i)      /* by turns */
+    job_start (&read[i], OP_READ, 16, 4);
+  wait_log ("the target was reset or restarted");
+  assert_false (write.done);
+  job_end (&write, 0);
+  for (unsigned i = 0; i < 2; ++i) {
+    wait_for (read[i].done);
+    pthread_join (read[i].thread, NULL);
+  }
+  assert_int_equal (map_flush_told (map, &told), -1);
+  assert_int_equal (map_flush_told (map, &told), 0);
+}
+
+/* Of our own reset each live path hears once, or not at all; what it hears
+ * later, or in another way, is news. */
+static void
+flush_after_own_reset (void **unused)
+{
+  struct job again;
+  unsigned told;
+
+  (void) unused;
+  set ("path-checker", "none");
+  fake_set_portal_group (portal[0], 7);
+  fake_set_portal_group (portal[1], 7);
+  serve (2);
+  told = map_losses (map);
+  /* The first path is not there when the LUN is reset: it takes the UNIT
+   * ATTENTION at its login. */
+  overwrite_what_is_in_doubt (&again);
+  job_end (&again, 0);
+  assert_logged ("LOGICAL UNIT RESET through");
+  assert_int_equal (map_flush_told (map, &told), 0);
+  fake_set_connect (portal[0], FAKE_CONNECT_OK);
+  wait_for (active () == 2);
+  for (unsigned i = 0; i < 2; ++i) {
+    for (unsigned k = 0; k < 4; ++k)
+      do_job (OP_WRITE, 4 * k, 4, 0);
+    assert_int_equal (map_flush_told (map, &told), 0);
+    do_job (OP_WRITE, 0, 8, 0);
+    attention (i, 1);
+    for (unsigned k = 0; k < 4; ++k)
+      do_job (OP_READ, 0, 8, 0);
+    assert_int_equal (map_flush_told (map, &told), -1);
+    assert_int_equal (map_flush_told (map, &told), 0);
+  }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown (name, setup, teardown)
 
 int
@@ -1682,8 +1900,13 @@ main (void)
     TEST (one_login_at_a_time_by_name),
     TEST (group_told_at_login),
     TEST (two_groups_told_at_login),
+    TEST (group_changes_at_login),
+    TEST (fencing_is_redirected),
     TEST (fenced_by_the_next_one),
     TEST (other_group_told_at_login),
+    TEST (flush_after_reset),
+    TEST (reset_with_write_in_flight),
+    TEST (flush_after_own_reset),
     TEST (login_texts),
     TEST (redirected),
     TEST (redirected_in_a_circle),
@@ -1703,6 +1926,7 @@ main (void)
     TEST (no_tcp_acknowledgement),
     TEST (lost_command),
     TEST (another_disk_after_login),
+    TEST (two_disks_change_places),
     TEST (another_disk_by_attention),
     TEST (disk_grows),
     TEST (one_path_of_another_size),
