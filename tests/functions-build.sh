@@ -17,7 +17,7 @@ build_objects () {
       exec "$cc" "$@" -c "$src" -o "$dir/$(basename "$(dirname "$src")")-$(basename "$src" .c).o"
     ' sh {} "$dir" "$build_cc" "${build_flags[@]}" || fail "does not compile with $*"
 }
-build_libs=(-liscsi -lev -ljansson -lcmocka -lpthread)
+build_libs=(-liscsi -lev -ljansson -lpthread)
 # build_plugin FOLDER FLAG...
 build_plugin () {
   local dir=$1; shift
@@ -25,10 +25,16 @@ build_plugin () {
     $(ls "$dir"/server-*.o | grep -v /server-cmd-) "$dir"/plugin-*.o "${build_libs[@]}" ||
     fail "the plugin does not link"
 }
+# build_command FOLDER FLAG...
+build_command () {
+  local dir=$1; shift
+  "$build_cc" "$@" -o "$dir/mpiscsi" "$dir"/server-*.o "${build_libs[@]}" ||
+    fail "the command does not link"
+}
 # build_test FOLDER NAME SOURCE...: a unit test over the whole server.
 build_test () {
   local dir=$1 name=$2; shift 2
   "$build_cc" "${build_flags[@]}" -o "$dir/$name" "${@/#/$top_srcdir/tests/}" \
-    $(ls "$dir"/server-*.o | grep -v /server-cmd-) "${build_libs[@]}" ||
+    $(ls "$dir"/server-*.o | grep -v /server-cmd-) -lcmocka "${build_libs[@]}" ||
     fail "$name does not link"
 }

@@ -1,8 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # SPDX-License-Identifier: BSD-3-Clause
 # Sourced after functions.sh by the tests of the command mpiscsi.
-#
-#   MPISCSI_COMMAND   another file to test instead of the one that was built
 command=${MPISCSI_COMMAND:-$top_builddir/server/mpiscsi}
 [ -x "$command" ] || fail "there is no $command: run make"
 # Servers of this test only.

@@ -12,8 +12,12 @@
 # From the environment (all optional):
 #   top_builddir      where mpiscsi.so is (default: the parent of tests/)
 #   MPISCSI_PLUGIN    another file to test instead of it
+#   MPISCSI_COMMAND   and instead of server/mpiscsi
 #   MPISCSI_PRELOAD   LD_PRELOAD for nbdkit alone, e.g. libasan.so for a plugin
 #                     with AddressSanitizer
+#   MPISCSI_SANITIZED  the folder of tests/build-sanitized: all three from there,
+#                     but not in a test that sets plain_build=1 before it sources
+#                     this file
 #   NBDKIT            another nbdkit
 #   VALGRIND=1        run nbdkit under valgrind; an error fails the test
 #   KEEP=1            keep the temporary directory
@@ -32,6 +36,11 @@ testsdir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top_srcdir=$(dirname "$testsdir")
 # automake gives it relative to the folder where the test runs.
 top_builddir=$(cd "${top_builddir:-$top_srcdir}" && pwd)
+if [ -n "${MPISCSI_SANITIZED:-}" ] && [ -z "${plain_build:-}" ]; then
+  export MPISCSI_PLUGIN=$MPISCSI_SANITIZED/mpiscsi.so MPISCSI_COMMAND=$MPISCSI_SANITIZED/mpiscsi
+  MPISCSI_PRELOAD=$("${CC:-gcc}" -print-file-name=libasan.so):$MPISCSI_SANITIZED/asan-first.so
+  export MPISCSI_PRELOAD
+fi
 plugin=${MPISCSI_PLUGIN:-$top_builddir/mpiscsi.so}
 slow=1                          # what time limits are multiplied with
 if [ -n "${VALGRIND:-}" ]; then slow=6; elif [ -n "${MPISCSI_PRELOAD:-}" ]; then slow=2; fi
@@ -77,6 +86,12 @@ _end_test () {
   for ((i = ${#cleanups[@]} - 1; i >= 0; i--)); do
     eval "${cleanups[i]}" || { [ "$status" != 0 ] || status=1; }
   done
+  for i in "$tmpdir"/sanitizer.*; do
+    [ -s "$i" ] || continue
+    echo "FAIL: a sanitizer reports:"
+    head -n 80 "$i"
+    status=1
+  done
   if [ -n "${KEEP:-}" ]; then echo "kept: $tmpdir"; else rm -rf "$tmpdir"; fi
   trap - EXIT
   exit "$status"
@@ -92,6 +107,12 @@ mpiscsi_log=$tmpdir/mpiscsi.log
 # Control sockets of this test's servers, and what they keep; no others.
 export XDG_RUNTIME_DIR=$tmpdir
 export STATE_DIRECTORY=$tmpdir/state
+# A sanitizer's report fails the test, whichever process it is of and whether
+# or not its status is looked at.  nbdkit itself leaves the connections that are
+# open at SIGTERM behind.
+_san="log_path=$tmpdir/sanitizer:exitcode=66"
+export ASAN_OPTIONS="detect_leaks=0:$_san" UBSAN_OPTIONS="print_stacktrace=1:$_san"
+export TSAN_OPTIONS="$_san"
 
 # background LOG COMMAND...: start it so that it cannot outlive this shell; $!
 # is its pid.  Not in a subshell: that would be the parent whose death kills.

@@ -127,7 +127,7 @@ XX
 "${CC:-cc}" -shared -fPIC -o "$tmpdir/slow.so" "$tmpdir/slow.c" || fail "cannot compile slow.c"
 plain=("${_nbdkit[@]}")
 for ms in 600 60000; do
-  _nbdkit=(env "LD_PRELOAD=${MPISCSI_PRELOAD:+$MPISCSI_PRELOAD }$tmpdir/slow.so" "SLOW_FSYNC=$ms"
+  _nbdkit=(env "LD_PRELOAD=${MPISCSI_PRELOAD:+$MPISCSI_PRELOAD:}$tmpdir/slow.so" "SLOW_FSYNC=$ms"
            "${NBDKIT:-nbdkit}")
   rm -rf "$state"
   serve_on "$both"

@@ -3,6 +3,7 @@
 # ThreadSanitizer: the whole server over the fake libiscsi, with workers that
 # read and write while paths die and come back.
 TEST_TIMEOUT=240
+plain_build=1                   # it has a build of its own
 . "$(dirname "$0")/functions.sh"
 # shellcheck source=functions-build.sh
 . "$testsdir/functions-build.sh"
