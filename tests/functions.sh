@@ -42,8 +42,15 @@ if [ -n "${MPISCSI_SANITIZED:-}" ] && [ -z "${plain_build:-}" ]; then
   export MPISCSI_PRELOAD
 fi
 plugin=${MPISCSI_PLUGIN:-$top_builddir/mpiscsi.so}
-slow=1                          # what time limits are multiplied with
-if [ -n "${VALGRIND:-}" ]; then slow=6; elif [ -n "${MPISCSI_PRELOAD:-}" ]; then slow=2; fi
+slow=1                          # how much longer a test waits before it gives up
+slow_limits=1                   # what the time limits are multiplied with that it is about
+if [ -n "${VALGRIND:-}" ]; then
+  slow=6 slow_limits=6
+elif [ -n "${MPISCSI_SANITIZED:-}" ] && [ -z "${plain_build:-}" ]; then
+  slow=2                        # a failover takes no longer
+elif [ -n "${MPISCSI_PRELOAD:-}" ]; then
+  slow=2 slow_limits=2
+fi
 
 # One limit for the whole test.  timeout signals the process group, so that a
 # foreground command ends too and the trap below runs at once.
