@@ -31,6 +31,16 @@ build_command () {
   "$build_cc" "$@" -o "$dir/mpiscsi" "$dir"/server-*.o "${build_libs[@]}" ||
     fail "the command does not link"
 }
+# build_first FOLDER: first.so, to be preloaded after a sanitizer's library.  They
+# start at the first malloc.  In nbdkit this is in newlocale, of p11-kit's
+# constructor, and the message of dlerror, which they then ask for, unlocks a
+# lock that newlocale has: later exit hangs.
+build_first () {
+  echo 'void *malloc (unsigned long); void free (void *);
+    static void __attribute__ ((constructor)) first (void) { free (malloc (1)); }' |
+    "$build_cc" -shared -fPIC -O0 -Wl,-z,initfirst -x c - -o "$1/first.so" ||
+    fail "first.so does not link"
+}
 # build_test FOLDER NAME SOURCE...: a unit test over the whole server.
 build_test () {
   local dir=$1 name=$2; shift 2

@@ -38,7 +38,7 @@ top_srcdir=$(dirname "$testsdir")
 top_builddir=$(cd "${top_builddir:-$top_srcdir}" && pwd)
 if [ -n "${MPISCSI_SANITIZED:-}" ] && [ -z "${plain_build:-}" ]; then
   export MPISCSI_PLUGIN=$MPISCSI_SANITIZED/mpiscsi.so MPISCSI_COMMAND=$MPISCSI_SANITIZED/mpiscsi
-  MPISCSI_PRELOAD=$("${CC:-gcc}" -print-file-name=libasan.so):$MPISCSI_SANITIZED/asan-first.so
+  MPISCSI_PRELOAD=$("${CC:-gcc}" -print-file-name=libasan.so):$MPISCSI_SANITIZED/first.so
   export MPISCSI_PRELOAD
 fi
 plugin=${MPISCSI_PLUGIN:-$top_builddir/mpiscsi.so}

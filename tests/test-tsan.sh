@@ -18,6 +18,7 @@ requires nbdcopy --version
 build_objects "$tmpdir/tsan" -fsanitize=thread
 build_plugin "$tmpdir/tsan" -fsanitize=thread &
 build=$!
+build_first "$tmpdir/tsan"
 fake=(fake-libiscsi.c fake-libiscsi-target.c)
 build_test "$tmpdir/tsan" unit-random unit-random.c "${fake[@]}"
 wait "$build"
@@ -31,7 +32,7 @@ done
 # What functions.sh finds in log_path at the end fails the test.
 export TSAN_OPTIONS+=":suppressions=$testsdir/tsan.supp"
 plugin=$tmpdir/tsan/mpiscsi.so
-_nbdkit=(env "LD_PRELOAD=$("$build_cc" -print-file-name=libtsan.so)" "${_nbdkit[@]}")
+_nbdkit=(env "LD_PRELOAD=$("$build_cc" -print-file-name=libtsan.so):$tmpdir/tsan/first.so" "${_nbdkit[@]}")
 slow=3
 fio_limit=90
 make_net 2
