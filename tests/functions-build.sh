@@ -21,7 +21,7 @@ build_libs=(-liscsi -lev -ljansson -lpthread)
 # build_plugin FOLDER FLAG...
 build_plugin () {
   local dir=$1; shift
-  "$build_cc" -shared "$@" -o "$dir/mpiscsi.so" \
+  "$build_cc" -shared -Wl,-z,nodelete "$@" -o "$dir/mpiscsi.so" \
     $(ls "$dir"/server-*.o | grep -v /server-cmd-) "$dir"/plugin-*.o "${build_libs[@]}" ||
     fail "the plugin does not link"
 }

@@ -10,7 +10,7 @@ server_env=()
 if [ -n "${MPISCSI_PRELOAD:-}" ]; then server_env=(env "LD_PRELOAD=$MPISCSI_PRELOAD"); fi
 
 # mpiscsi ARGUMENT...: in the client's namespace, if there is one.
-mpiscsi () { "${client_ns[@]}" timeout -k 5 "$((30 * slow))" "$command" "$@"; }
+mpiscsi () { "${client_ns[@]}" timeout -k 5 "$((30 * slow))" "${valgrind[@]}" "$command" "$@"; }
 # mpiscsi_fails STATUS REGEX ARGUMENT...: ends with that status and says that.
 mpiscsi_fails () {
   local expected=$1 regex=$2 status=0 out; shift 2

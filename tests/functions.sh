@@ -19,7 +19,7 @@
 #                     but not in a test that sets plain_build=1 before it sources
 #                     this file
 #   NBDKIT            another nbdkit
-#   VALGRIND=1        run nbdkit under valgrind; an error fails the test
+#   VALGRIND=1        run nbdkit, and mpiscsi, under valgrind; an error fails the test
 #   KEEP=1            keep the temporary directory
 #   TEST_TIMEOUT      seconds for one test; a test may set its own default
 #                     before it sources this file
@@ -95,7 +95,7 @@ _end_test () {
   done
   for i in "$tmpdir"/sanitizer.*; do
     [ -s "$i" ] || continue
-    echo "FAIL: a sanitizer reports:"
+    echo "FAIL: a sanitizer, or valgrind, reports:"
     head -n 80 "$i"
     status=1
   done
@@ -115,11 +115,11 @@ mpiscsi_log=$tmpdir/mpiscsi.log
 export XDG_RUNTIME_DIR=$tmpdir
 export STATE_DIRECTORY=$tmpdir/state
 # A sanitizer's report fails the test, whichever process it is of and whether
-# or not its status is looked at.  nbdkit itself leaves the connections that are
-# open at SIGTERM behind.
+# or not its status is looked at.
 _san="log_path=$tmpdir/sanitizer:exitcode=66"
-export ASAN_OPTIONS="detect_leaks=0:$_san" UBSAN_OPTIONS="print_stacktrace=1:$_san"
-export TSAN_OPTIONS="$_san"
+export ASAN_OPTIONS="$_san" UBSAN_OPTIONS="print_stacktrace=1:$_san"
+export LSAN_OPTIONS="suppressions=$testsdir/lsan.supp:print_suppressions=0"
+export TSAN_OPTIONS="$_san:suppressions=$testsdir/tsan.supp"
 
 # background LOG COMMAND...: start it so that it cannot outlive this shell; $!
 # is its pid.  Not in a subshell: that would be the parent whose death kills.
@@ -192,10 +192,12 @@ _log_from=1
 # The command line in front of every nbdkit.  Initiator names differ, as they
 # would between hosts, unless the test gives its own.
 _nbdkit=("${NBDKIT:-nbdkit}")
+valgrind=()                     # in front of the command
 if [ -n "${VALGRIND:-}" ]; then
   requires valgrind --version
-  _nbdkit=(valgrind -q --suppressions="$testsdir/valgrind.supp" --leak-check=full --show-leak-kinds=definite
-           --errors-for-leak-kinds=definite --error-exitcode=119 "${_nbdkit[@]}")
+  valgrind=(valgrind -q --suppressions="$testsdir/valgrind.supp" --leak-check=full --show-leak-kinds=definite
+            --errors-for-leak-kinds=definite --error-exitcode=119 --log-file="$tmpdir/sanitizer.%p")
+  _nbdkit=("${valgrind[@]}" "${_nbdkit[@]}")
 fi
 if [ -n "${MPISCSI_PRELOAD:-}" ]; then
   _nbdkit=(env "LD_PRELOAD=$MPISCSI_PRELOAD" "${_nbdkit[@]}")

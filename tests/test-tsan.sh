@@ -29,8 +29,6 @@ for seed in 1 2; do
   grep 'schedules:' "$tmpdir/random.log"
 done
 
-# What functions.sh finds in log_path at the end fails the test.
-export TSAN_OPTIONS+=":suppressions=$testsdir/tsan.supp"
 plugin=$tmpdir/tsan/mpiscsi.so
 _nbdkit=(env "LD_PRELOAD=$("$build_cc" -print-file-name=libtsan.so):$tmpdir/tsan/first.so" "${_nbdkit[@]}")
 slow=3

@@ -517,7 +517,9 @@ path_without_reserve (void **unused)
   serve ();
   wait_for (nothing_waits ());
   /* On a busy machine the threads' allocations come in another order. */
-  for (int round = 0; round < 60 && (round < 12 || log_count ("out of memory: path is not used") == 0); ++round) {
+  const char *const not_used = "out of memory: path is not used";
+  for (int round = 0;
+       round < 12 || (round < 60 && log_count (not_used) == 0); ++round) {
     nth = round % 12 + 1;
     const unsigned logins[2] = {
       fake_logins (portal[0]), fake_logins (portal[1])
@@ -551,7 +553,7 @@ path_without_reserve (void **unused)
     engine_unlock (engine);
     assert_true (all);
   }
-  assert_true (log_count ("out of memory: path is not used") > 0);
+  assert_true (log_count (not_used) > 0);
 }
 
 /* ---- the control socket ----------------------------------------------------------------- */
