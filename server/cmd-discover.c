@@ -61,11 +61,12 @@ cmd_discover (const struct cmd *cmd)
   struct settings *s = cmd_settings (cmd);
   struct engine *e;
   struct list *l, *next;
-  json_t *all = json_array ();
+  json_t *all;
   bool failed = false;
 
   if (s == NULL)
     return CMD_FAILED;
+  all = json_array ();
   cmd_prepare_engine ();
   /* All that is there, whatever the file would log in to. */
   free (s->target);

@@ -17,18 +17,34 @@ build_objects () {
       exec "$cc" "$@" -c "$src" -o "$dir/$(basename "$(dirname "$src")")-$(basename "$src" .c).o"
     ' sh {} "$dir" "$build_cc" "${build_flags[@]}" || fail "does not compile with $*"
 }
-build_libs=(-liscsi -lev -ljansson -lcmocka -lpthread)
+build_libs=(-liscsi -lev -ljansson -lpthread)
 # build_plugin FOLDER FLAG...
 build_plugin () {
   local dir=$1; shift
-  "$build_cc" -shared "$@" -o "$dir/mpiscsi.so" \
+  "$build_cc" -shared -Wl,-z,nodelete "$@" -o "$dir/mpiscsi.so" \
     $(ls "$dir"/server-*.o | grep -v /server-cmd-) "$dir"/plugin-*.o "${build_libs[@]}" ||
     fail "the plugin does not link"
+}
+# build_command FOLDER FLAG...
+build_command () {
+  local dir=$1; shift
+  "$build_cc" "$@" -o "$dir/mpiscsi" "$dir"/server-*.o "${build_libs[@]}" ||
+    fail "the command does not link"
+}
+# build_first FOLDER: first.so, to be preloaded after a sanitizer's library.  They
+# start at the first malloc.  In nbdkit this is in newlocale, of p11-kit's
+# constructor, and the message of dlerror, which they then ask for, unlocks a
+# lock that newlocale has: later exit hangs.
+build_first () {
+  echo 'void *malloc (unsigned long); void free (void *);
+    static void __attribute__ ((constructor)) first (void) { free (malloc (1)); }' |
+    "$build_cc" -shared -fPIC -O0 -Wl,-z,initfirst -x c - -o "$1/first.so" ||
+    fail "first.so does not link"
 }
 # build_test FOLDER NAME SOURCE...: a unit test over the whole server.
 build_test () {
   local dir=$1 name=$2; shift 2
   "$build_cc" "${build_flags[@]}" -o "$dir/$name" "${@/#/$top_srcdir/tests/}" \
-    $(ls "$dir"/server-*.o | grep -v /server-cmd-) "${build_libs[@]}" ||
+    $(ls "$dir"/server-*.o | grep -v /server-cmd-) -lcmocka "${build_libs[@]}" ||
     fail "$name does not link"
 }

@@ -1,8 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # SPDX-License-Identifier: BSD-3-Clause
 # Sourced after functions.sh by the tests of the command mpiscsi.
-#
-#   MPISCSI_COMMAND   another file to test instead of the one that was built
 command=${MPISCSI_COMMAND:-$top_builddir/server/mpiscsi}
 [ -x "$command" ] || fail "there is no $command: run make"
 # Servers of this test only.
@@ -12,7 +10,7 @@ server_env=()
 if [ -n "${MPISCSI_PRELOAD:-}" ]; then server_env=(env "LD_PRELOAD=$MPISCSI_PRELOAD"); fi
 
 # mpiscsi ARGUMENT...: in the client's namespace, if there is one.
-mpiscsi () { "${client_ns[@]}" timeout -k 5 "$((30 * slow))" "$command" "$@"; }
+mpiscsi () { "${client_ns[@]}" timeout -k 5 "$((30 * slow))" "${valgrind[@]}" "$command" "$@"; }
 # mpiscsi_fails STATUS REGEX ARGUMENT...: ends with that status and says that.
 mpiscsi_fails () {
   local expected=$1 regex=$2 status=0 out; shift 2

@@ -148,11 +148,11 @@ end_row () {
   assert_equal "$row: errors that reached the client ($(load_value 'r["first_error"]'))" 0 "$errors"
   assert_equal "$row: wrong data ($(load_value 'r["first_error"]'))" 0 "$mismatches"
   if [ "$1" != 0 ]; then
-    assert_less "$row: longest stall in ms, limit $1 with slack" "$ms" $(($1 * slack * slow + noise))
+    assert_less "$row: longest stall in ms, limit $1 with slack" "$ms" $(($1 * slack * slow_limits + noise))
   fi
   if [ -n "${2:-}" ] && [ -n "$reinstated_ms" ]; then
     assert_less "$row: ms from the repair until reinstated, limit $2 with slack" \
-                "$reinstated_ms" $(($2 * slack * slow))
+                "$reinstated_ms" $(($2 * slack * slow_limits))
   fi
   unset repaired_at
 }

@@ -12,10 +12,14 @@
 # From the environment (all optional):
 #   top_builddir      where mpiscsi.so is (default: the parent of tests/)
 #   MPISCSI_PLUGIN    another file to test instead of it
+#   MPISCSI_COMMAND   and instead of server/mpiscsi
 #   MPISCSI_PRELOAD   LD_PRELOAD for nbdkit alone, e.g. libasan.so for a plugin
 #                     with AddressSanitizer
+#   MPISCSI_SANITIZED  the folder of tests/build-sanitized: all three from there,
+#                     but not in a test that sets plain_build=1 before it sources
+#                     this file
 #   NBDKIT            another nbdkit
-#   VALGRIND=1        run nbdkit under valgrind; an error fails the test
+#   VALGRIND=1        run nbdkit, and mpiscsi, under valgrind; an error fails the test
 #   KEEP=1            keep the temporary directory
 #   TEST_TIMEOUT      seconds for one test; a test may set its own default
 #                     before it sources this file
@@ -32,9 +36,21 @@ testsdir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top_srcdir=$(dirname "$testsdir")
 # automake gives it relative to the folder where the test runs.
 top_builddir=$(cd "${top_builddir:-$top_srcdir}" && pwd)
+if [ -n "${MPISCSI_SANITIZED:-}" ] && [ -z "${plain_build:-}" ]; then
+  export MPISCSI_PLUGIN=$MPISCSI_SANITIZED/mpiscsi.so MPISCSI_COMMAND=$MPISCSI_SANITIZED/mpiscsi
+  MPISCSI_PRELOAD=$("${CC:-gcc}" -print-file-name=libasan.so):$MPISCSI_SANITIZED/first.so
+  export MPISCSI_PRELOAD
+fi
 plugin=${MPISCSI_PLUGIN:-$top_builddir/mpiscsi.so}
-slow=1                          # what time limits are multiplied with
-if [ -n "${VALGRIND:-}" ]; then slow=6; elif [ -n "${MPISCSI_PRELOAD:-}" ]; then slow=2; fi
+slow=1                          # how much longer a test waits before it gives up
+slow_limits=1                   # what the time limits are multiplied with that it is about
+if [ -n "${VALGRIND:-}" ]; then
+  slow=6 slow_limits=6
+elif [ -n "${MPISCSI_SANITIZED:-}" ] && [ -z "${plain_build:-}" ]; then
+  slow=2                        # a failover takes no longer
+elif [ -n "${MPISCSI_PRELOAD:-}" ]; then
+  slow=2 slow_limits=2
+fi
 
 # One limit for the whole test.  timeout signals the process group, so that a
 # foreground command ends too and the trap below runs at once.
@@ -77,6 +93,12 @@ _end_test () {
   for ((i = ${#cleanups[@]} - 1; i >= 0; i--)); do
     eval "${cleanups[i]}" || { [ "$status" != 0 ] || status=1; }
   done
+  for i in "$tmpdir"/sanitizer.*; do
+    [ -s "$i" ] || continue
+    echo "FAIL: a sanitizer, or valgrind, reports:"
+    head -n 80 "$i"
+    status=1
+  done
   if [ -n "${KEEP:-}" ]; then echo "kept: $tmpdir"; else rm -rf "$tmpdir"; fi
   trap - EXIT
   exit "$status"
@@ -92,6 +114,12 @@ mpiscsi_log=$tmpdir/mpiscsi.log
 # Control sockets of this test's servers, and what they keep; no others.
 export XDG_RUNTIME_DIR=$tmpdir
 export STATE_DIRECTORY=$tmpdir/state
+# A sanitizer's report fails the test, whichever process it is of and whether
+# or not its status is looked at.
+_san="log_path=$tmpdir/sanitizer:exitcode=66"
+export ASAN_OPTIONS="$_san" UBSAN_OPTIONS="print_stacktrace=1:$_san"
+export LSAN_OPTIONS="suppressions=$testsdir/lsan.supp:print_suppressions=0"
+export TSAN_OPTIONS="$_san:suppressions=$testsdir/tsan.supp"
 
 # background LOG COMMAND...: start it so that it cannot outlive this shell; $!
 # is its pid.  Not in a subshell: that would be the parent whose death kills.
@@ -164,10 +192,12 @@ _log_from=1
 # The command line in front of every nbdkit.  Initiator names differ, as they
 # would between hosts, unless the test gives its own.
 _nbdkit=("${NBDKIT:-nbdkit}")
+valgrind=()                     # in front of the command
 if [ -n "${VALGRIND:-}" ]; then
   requires valgrind --version
-  _nbdkit=(valgrind -q --suppressions="$testsdir/valgrind.supp" --leak-check=full --show-leak-kinds=definite
-           --errors-for-leak-kinds=definite --error-exitcode=119 "${_nbdkit[@]}")
+  valgrind=(valgrind -q --suppressions="$testsdir/valgrind.supp" --leak-check=full --show-leak-kinds=definite
+            --errors-for-leak-kinds=definite --error-exitcode=119 --log-file="$tmpdir/sanitizer.%p")
+  _nbdkit=("${valgrind[@]}" "${_nbdkit[@]}")
 fi
 if [ -n "${MPISCSI_PRELOAD:-}" ]; then
   _nbdkit=(env "LD_PRELOAD=$MPISCSI_PRELOAD" "${_nbdkit[@]}")

@@ -35,7 +35,7 @@ assert_equal "write with all paths" written "$(write_block 1)"
 lose_all
 t0=$(now_ms)
 assert_equal "write without a path" EIO "$(write_block 2)"
-assert_less "ms until the error" $(($(now_ms) - t0)) $((3000 * slow))
+assert_less "ms until the error" $(($(now_ms) - t0)) $((3000 * slow_limits))
 heal
 assert_equal "write after a path came back" written "$(write_block 3)"
 assert_block 1; assert_block 3
@@ -63,10 +63,10 @@ t0=$(now_ms)
 assert_equal "write without a path" EIO "$(write_block 7)"
 ms=$(($(now_ms) - t0))
 assert_less "ms of queueing, lower bound" 1500 "$ms"
-assert_less "ms of queueing, upper bound" "$ms" $((6000 * slow))
+assert_less "ms of queueing, upper bound" "$ms" $((6000 * slow_limits))
 t0=$(now_ms)
 assert_equal "write after the queueing has ended" EIO "$(write_block 8)"
-assert_less "ms until the error" $(($(now_ms) - t0)) $((1500 * slow))
+assert_less "ms until the error" $(($(now_ms) - t0)) $((1500 * slow_limits))
 heal
 assert_equal "write after a path came back" written "$(write_block 9)"
 

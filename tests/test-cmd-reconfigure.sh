@@ -142,4 +142,4 @@ t0=$(now_ms)
 assert_equal "answer" reconfigured "$(mpiscsi reconfigure)"
 wait "$reader"
 assert_equal "the read that waited" error "$(<"$tmpdir/queued.out")"
-assert_less "milliseconds until it failed" $(($(now_ms) - t0)) $((5000 * slow))
+assert_less "milliseconds until it failed" $(($(now_ms) - t0)) $((5000 * slow_limits))

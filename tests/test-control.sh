@@ -225,7 +225,7 @@ PY
 assert_fio_runs
 fio_finish
 # 500 a second at 16 deep, on a machine that is shared with others.
-assert_less "longest stall in ms, under attack" "$(fio_stall_ms load)" $((2000 * slow))
+assert_less "longest stall in ms, under attack" "$(fio_stall_ms load)" $((2000 * slow_limits))
 
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
   say "another user is not let in, even if the file lets him"

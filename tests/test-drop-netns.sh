@@ -52,4 +52,4 @@ unreject_portal "${portal[0]}"
 wait_path_up "${portal[0]}" 10
 fio_finish
 # noop-out-interval + noop-out-timeout, and then the commands go elsewhere.
-assert_less "longest stall in ms" "$(fio_stall_ms load)" $((6000 * slow))
+assert_less "longest stall in ms" "$(fio_stall_ms load)" $((6000 * slow_limits))

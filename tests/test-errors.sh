@@ -44,7 +44,7 @@ assert_start_fails 'initiator.name' portals="$p" initiator-name=nonsense
 say "refused"
 assert_start_fails "$(quote_re "$nobody").*[Rr]efused" portals="$nobody" target="$iqn"
 assert_start_fails "$(quote_re "$nobody").*[Rr]efused" portals="$nobody"
-assert_less "ms until the error" "$start_ms" $((6000 * slow))
+assert_less "ms until the error" "$start_ms" $((6000 * slow_limits))
 say "a host name that does not exist"
 assert_start_fails 'no-such-host.invalid' portals=no-such-host.invalid
 
@@ -65,7 +65,7 @@ stop_mpiscsi
 say "a target that takes the connection and says nothing: login-timeout"
 pause_tgt t
 assert_start_fails "$(quote_re "$p")" portals="$p" target="$iqn" login-timeout=2
-assert_less "ms until the error" "$start_ms" $((8000 * slow))
+assert_less "ms until the error" "$start_ms" $((8000 * slow_limits))
 resume_tgt t
 
 say "hyphen or underscore"
@@ -91,6 +91,6 @@ make_net 1
 drop_portal "${portal[0]}"
 assert_start_fails "$(quote_re "${portal[0]}")" portals="${portal[0]}" target="$iqn" login-timeout=2
 assert_match "why" '[Tt]im(ed|eout)|not? (answer|reach)' "$start_error"
-assert_less "ms until the error" "$start_ms" $((8000 * slow))
+assert_less "ms until the error" "$start_ms" $((8000 * slow_limits))
 assert_start_fails "192[.]0[.]2[.]1:3260.*[Uu]nreachable" portals=192.0.2.1 target="$iqn" login-timeout=2
-assert_less "ms until the error" "$start_ms" $((8000 * slow))
+assert_less "ms until the error" "$start_ms" $((8000 * slow_limits))

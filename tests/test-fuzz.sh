@@ -4,6 +4,7 @@
 # outside.  FUZZ_SECONDS=600 for a long run of each.
 TEST_TIMEOUT=${FUZZ_SECONDS:+$((FUZZ_SECONDS * 7 + 120))}
 : "${TEST_TIMEOUT:=180}"
+plain_build=1                   # it has a build of its own
 . "$(dirname "$0")/functions.sh"
 # shellcheck source=functions-build.sh
 . "$testsdir/functions-build.sh"

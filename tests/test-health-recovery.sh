@@ -47,7 +47,7 @@ if wanted too-late; then
   stop_load
   echo "row too-late: queueing ended after $queued ms, errors $(load_value 'r["errors"]'), longest $(load_value 'r["longest_ms"]') ms"
   assert_less "ms of queueing, 2 intervals of 1 s" 1500 "$queued"
-  assert_less "ms of queueing, 2 intervals of 1 s" "$queued" $((4000 * slow))
+  assert_less "ms of queueing, 2 intervals of 1 s" "$queued" $((4000 * slow_limits))
   assert_less "errors after that" 0 "$(load_value 'r["errors"]')"
   assert_equal "requests without an answer" 0 "$(load_value 'r["unanswered"]')"
   mark_log

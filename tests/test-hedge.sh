@@ -15,7 +15,7 @@ late_ms=400
 
 # hedges KEY: a counter of the map.
 hedges () {
-  timeout 10 "$top_builddir/server/mpiscsi" -s "$tmpdir/c.sock" -j show maps | python3 -c 'import json, sys
+  timeout 10 "${MPISCSI_COMMAND:-$top_builddir/server/mpiscsi}" -s "$tmpdir/c.sock" -j show maps | python3 -c 'import json, sys
 print(json.load(sys.stdin)["maps"][0][sys.argv[1]])' "$1"
 }
 

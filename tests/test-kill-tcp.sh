@@ -41,4 +41,4 @@ assert_less "bytes over the path before and after it was reinstated" \
             $((before + (1 << 20))) "$(path_bytes "${portal[0]}")"
 fio_finish
 # The login back-off must not be felt by the client: the other path took over.
-assert_less "longest stall in ms" "$(fio_stall_ms load)" $((2000 * slow))
+assert_less "longest stall in ms" "$(fio_stall_ms load)" $((2000 * slow_limits))

@@ -16,7 +16,7 @@ refused () { # REGEX OPTION...
   start_fake 1 "$@"
   assert_start_fails "LUN 1.*($regex)" portals="${portal[0]}" lun=1
   assert_match "the line names the target" "$(quote_re "$fake_iqn")" "$start_error"
-  assert_less "ms until the error" "$start_ms" $((20000 * slow))
+  assert_less "ms until the error" "$start_ms" $((20000 * slow_limits))
   # The same when nobody asked for that LUN in particular.
   assert_start_fails "LUN 1.*($regex)" portals="${portal[0]}"
   stop_fake

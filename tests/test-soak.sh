@@ -40,4 +40,4 @@ while [ "$(now_ms)" -lt "$end" ]; do
 done
 fio_finish
 echo "paths killed: $kills"
-assert_less "kills, one every 2 s with some room" $(((SOAK_SECONDS - 4) / 4 / slow)) "$kills"
+assert_less "kills, one every 2 s with some room" $(((SOAK_SECONDS - 4) / 4 / slow_limits)) "$kills"

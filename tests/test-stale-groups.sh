@@ -47,7 +47,7 @@ start
 stale hold yes
 assert_match "one group" 'released=0 .*lost=1.*block has new' "$out"
 number 'overwritten after %d ms'
-assert_less "the wait, ms" "$value" "$((2500 * slow))"
+assert_less "the wait, ms" "$value" "$((2500 * slow_limits))"
 wait_for_log "$(a_re): session reinstated through $(b_re)" 1
 fenced_by 'LOGICAL UNIT RESET'
 stop_mpiscsi
@@ -59,7 +59,7 @@ wait_for_log 'remaining active paths: 2$'
 stale hold yes
 assert_match "one group, without discovery" 'released=0 .*lost=1.*block has new' "$out"
 number 'overwritten after %d ms'
-assert_less "the wait, ms" "$value" "$((2500 * slow))"
+assert_less "the wait, ms" "$value" "$((2500 * slow_limits))"
 wait_for_log "$(a_re): session reinstated through $(b_re)" 1
 fenced_by 'LOGICAL UNIT RESET'
 stop_mpiscsi
@@ -76,7 +76,7 @@ stale successor 5
 keep_faults=
 assert_match "one group" 'released=0 .*lost=1.*block has new' "$out"
 number 'overwritten after %d ms'
-assert_less "the wait, ms" "$value" "$((2500 * slow))"
+assert_less "the wait, ms" "$value" "$((2500 * slow_limits))"
 wait_for_log "$(a_re) of the server before: session reinstated through $(b_re)" 1
 fenced_by 'LOGICAL UNIT RESET'
 stop_mpiscsi
@@ -108,7 +108,7 @@ stale hold yes
 assert_match "the end" 'released=1 good=1.*block has new' "$out"
 number 'overwritten after %d ms'
 assert_less "the wait, ms" 1700 "$value"
-assert_less "the wait, ms" "$value" "$((2800 * slow))"
+assert_less "the wait, ms" "$value" "$((2800 * slow_limits))"
 wait_for_log "$(a_re): gave up fencing after 2 s: an old write might still come" 1
 assert_not_logged 'LOGICAL UNIT RESET through'
 stop_mpiscsi
@@ -146,7 +146,7 @@ after_kill fence-timeout=3
 dead=
 number 'overwritten after %d ms'
 assert_less "the wait, ms" 300 "$value"
-assert_less "the wait, ms" "$value" "$((4000 * slow))"
+assert_less "the wait, ms" "$value" "$((4000 * slow_limits))"
 wait_for_log "$(a_re) of the server before: gave up fencing after 3 s: an old write might still come" 1
 assert_equal "given up" 1 "$(count_log 'gave up fencing')"
 wait_for_log "$(b_re) of the server before: .* are fenced .LOGICAL UNIT RESET" 1
@@ -170,6 +170,6 @@ stale overwrite 8
 assert_match "no CHAP" 'released=0 .*lost=1.*block has new' "$out"
 grep -q refused "$tmpdir/picky.log" || fail "no login offered CHAP"
 number 'overwritten after %d ms'
-assert_less "the wait, ms" "$value" "$((5000 * slow))"
+assert_less "the wait, ms" "$value" "$((5000 * slow_limits))"
 fenced_by 'LOGICAL UNIT RESET'
 stop_mpiscsi

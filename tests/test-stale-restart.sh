@@ -53,7 +53,7 @@ stale successor 5
 assert_match "with fencing" 'released=0 .*lost=1.*block has new' "$out"
 assert_no_match "reads that wait" 'read after' "$out"
 number 'overwritten after %d ms'
-assert_less "the wait, ms" "$value" "$((2000 * slow))"
+assert_less "the wait, ms" "$value" "$((2000 * slow_limits))"
 wait_for_log 'session reinstated through' 1
 fenced_by 'LOGICAL UNIT RESET'
 assert_equal "sessions that were fenced" 2 "$(count_log 'of the server before: unanswered writes of')"
@@ -127,7 +127,7 @@ XX
 "${CC:-cc}" -shared -fPIC -o "$tmpdir/slow.so" "$tmpdir/slow.c" || fail "cannot compile slow.c"
 plain=("${_nbdkit[@]}")
 for ms in 600 60000; do
-  _nbdkit=(env "LD_PRELOAD=${MPISCSI_PRELOAD:+$MPISCSI_PRELOAD }$tmpdir/slow.so" "SLOW_FSYNC=$ms"
+  _nbdkit=(env "LD_PRELOAD=${MPISCSI_PRELOAD:+$MPISCSI_PRELOAD:}$tmpdir/slow.so" "SLOW_FSYNC=$ms"
            "${NBDKIT:-nbdkit}")
   rm -rf "$state"
   serve_on "$both"
@@ -141,10 +141,10 @@ for ms in 600 60000; do
     assert_less "the wait, ms" 2900 "$value"
     wait_for_log 'cannot be written in time: if this server is killed' 1
   fi
-  assert_less "the wait, ms" "$value" "$((4500 * slow))"
+  assert_less "the wait, ms" "$value" "$((4500 * slow_limits))"
   since=$(date +%s%N)
   stop_mpiscsi
-  assert_less "the end, ms" $((($(date +%s%N) - since) / 1000000)) "$((9000 * slow))"
+  assert_less "the end, ms" $((($(date +%s%N) - since) / 1000000)) "$((9000 * slow_limits))"
   [ $ms = 600 ] || wait_for_log 'the server ends without it' 1
 done
 _nbdkit=("${plain[@]}")

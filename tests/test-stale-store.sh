@@ -75,7 +75,7 @@ start fence-timeout=20
 stale frozen_flow 8
 assert_match "the end" 'block has new' "$out"
 number 'slowest %d ms'
-assert_less "delay of what overlaps nothing, ms" "$value" "$((6500 * slow))"
+assert_less "delay of what overlaps nothing, ms" "$value" "$((6500 * slow_limits))"
 number 'meanwhile %d requests'
 assert_less "requests meanwhile" 100 "$value"
 fenced_by 'LOGICAL UNIT RESET'
@@ -94,7 +94,7 @@ stale overwrite 30
 assert_match "fence-timeout" 'at once' "$out"
 number 'overwritten after %d ms'
 assert_less "the wait, ms" 1700 "$value"
-assert_less "the wait, ms" "$value" "$((3500 * slow))"
+assert_less "the wait, ms" "$value" "$((3500 * slow_limits))"
 wait_for_log 'gave up fencing after 2 s: an old write might still come' 1
 stop_mpiscsi
 

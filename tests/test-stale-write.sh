@@ -42,7 +42,7 @@ start
 stale overwrite 8
 assert_match "with fencing" 'at once.*released=0 .*lost=1.*block has new' "$out"
 number 'overwritten after %d ms'
-assert_less "the wait, ms" "$value" "$((2000 * slow))"
+assert_less "the wait, ms" "$value" "$((2000 * slow_limits))"
 wait_for_log 'session reinstated through' 5
 fenced_by 'LOGICAL UNIT RESET'
 # Every step is counted.
@@ -58,7 +58,7 @@ stale flow 2
 assert_match "waiting" 'waiting write zero trim, ' "$out"
 assert_match "the end" 'released=0 .*blocks have new zero zero old' "$out"
 number 'slowest %d ms'
-assert_less "delay of what overlaps nothing, ms" "$value" "$((400 * slow))"
+assert_less "delay of what overlaps nothing, ms" "$value" "$((400 * slow_limits))"
 number 'meanwhile %d requests'
 assert_less "requests meanwhile" 100 "$value"
 number 'waited %d ms'
@@ -79,7 +79,7 @@ start fence=hold fence-timeout=2
 stale hold no
 number 'overwritten after %d ms'
 assert_less "the wait, ms" 1700 "$value"
-assert_less "the wait, ms" "$value" "$((2500 * slow))"
+assert_less "the wait, ms" "$value" "$((2500 * slow_limits))"
 # Which is why the ladder has other rungs.
 assert_match "fence=hold" 'block has new, ok released=1 good=1.*then block has old' "$out"
 wait_for_log 'gave up fencing after 2 s: an old write might still come' 1
@@ -94,7 +94,7 @@ start fence-timeout=2
 stale hold yes
 assert_match "auto" 'released=1 good=1.*block has new' "$out"
 number 'overwritten after %d ms'
-assert_less "the wait, ms" "$value" "$((2500 * slow))"
+assert_less "the wait, ms" "$value" "$((2500 * slow_limits))"
 wait_for_log 'gave up fencing after 2 s' 1
 assert_equal "sessions given up" 1 "$(counted .expired)"
 stop_mpiscsi

@@ -31,7 +31,7 @@ round () { # PORTAL SECONDS
   local ms=$(($(now_ms) - t0))
   echo "reinstated after $ms ms"
   # wait_for_log looks ten times a second.
-  assert_less "milliseconds until it was reinstated" $ms $(((interval * 1000 + 300) * slow))
+  assert_less "milliseconds until it was reinstated" $ms $(((interval * 1000 + 300) * slow_limits))
   assert_equal "the three facts, in order" \
     "$wwid: $1 - directio checker reports path is up"$'\n'"$1: reinstated"$'\n'"$wwid: remaining active paths: 2" \
     "$(new_log | sed -n "s/^mpiscsi: //; /$p - .*checker reports/p; /$p: reinstated/p; /remaining active/p")"

@@ -3,6 +3,7 @@
 # The plugin against the kernel's target (LIO) in a virtual machine: two
 # portal groups, ALUA, one thrown out, one cut.  See vm/guest-lio.sh.
 TEST_TIMEOUT=180
+plain_build=1                   # it goes into a VM
 # shellcheck source=functions.sh
 . "${srcdir:-$(dirname "$0")}/functions.sh"
 # shellcheck source=vm/programs.sh

@@ -4,6 +4,7 @@
 # file systems, a portal cut while they are written, discard, partitions,
 # nbdkit restarted.  See vm/guest-nbd.sh.
 TEST_TIMEOUT=300
+plain_build=1                   # it goes into a VM
 # shellcheck source=functions.sh
 . "${srcdir:-$(dirname "$0")}/functions.sh"
 # shellcheck source=vm/programs.sh

@@ -3,6 +3,7 @@
 # In-doubt write fencing against the kernel's target (LIO), in a virtual
 # machine: one portal group and two.  See vm/guest-stale-write.sh.
 TEST_TIMEOUT=220
+plain_build=1                   # it goes into a VM
 # shellcheck source=functions.sh
 . "${srcdir:-$(dirname "$0")}/functions.sh"
 # shellcheck source=vm/programs.sh
