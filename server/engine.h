@@ -3,12 +3,18 @@
  *
  * THREADS
  *
- * - Workers: nbdkit's threads (16 per connection).  A worker builds a
- *   request on its own stack, hands it over with request_run (), and sleeps
- *   until it is complete.
+ * - Readers: one per NBD connection, whichever of nbdkit's threads reads its
+ *   socket (plugin/stream.h).  It makes requests of plain reads and writes,
+ *   starts them with requests_start (), and reads on.
+ * - Workers: nbdkit's threads (16 per connection), for all other requests, and
+ *   for all of them where there is no shortcut.  A worker builds a request on
+ *   its own stack, hands it over with request_run (), and sleeps until it is
+ *   complete.
  * - The service thread, one per process: runs the libev loop.  It owns all
  *   watchers and timers, connects, logs in, finds out that a session died,
- *   and destroys dead sessions.
+ *   and destroys dead sessions.  It also sends most of the replies to readers'
+ *   requests, as far as the client's socket takes them at once.
+ * - Writers: one per NBD connection whose client has been slower than that.
  * - The log thread: writes log lines, so that no other one has to wait for who
  *   reads them (log-thread.c).
  * - Resolver threads: one per host name being looked up; they touch nothing
@@ -24,8 +30,8 @@
  * it blocks in epoll (ev_set_loop_release_cb), so that workers can send
  * commands meanwhile.
  *
- * To submit, a worker does not wait for the lock.  It pushes its request
- * on the lock-free stack engine->pending.  With little in flight (less than
+ * To submit, a reader or worker does not wait for the lock.  It pushes its
+ * requests on the lock-free stack engine->pending.  With little in flight (less than
  * HAND_OVER commands; with one CPU reads always) it tries the lock and sends
  * the command itself.  If that fails, whoever holds it will look at the stack
  * AFTER having let go (engine_unlock), so that no request is left behind.  With
@@ -41,8 +47,8 @@
  * WHO POLLS
  *
  * Usually the service thread polls all sockets.  But then a client that has
- * one request at a time pays for two thread switches per request.  So a
- * session that had one command in flight at a time for a while is left to its
+ * one request at a time pays for two thread switches per request, where a worker
+ * sleeps for it (a reader does not, and never polls).  So a session that had one command in flight at a time for a while is left to its
  * workers (session->worker_polls, after SOLO_ENOUGH): the service thread stops
  * watching its socket, and the worker that has sent the command polls it itself,
  * for a few milliseconds.  A second command, an answer that takes longer, or a quiet
@@ -56,13 +62,14 @@
  * COMPLETION
  *
  * A request is complete when its last command is.  Completed requests are
- * collected while the lock is held and woken after it was let go; only
- * sleeping workers cost a system call.  After that the request belongs to
- * its worker again and may be gone from the stack.
+ * collected while the lock is held; after it was let go their workers are
+ * woken (only sleeping ones cost a system call), and request->done is called
+ * once for all that have one.  After that a request belongs to its worker
+ * again, and may be gone from the stack, or to the reader's next request.
  *
  * LIFE OF A COMMAND
  *
- *   worker: request_run -> pending
+ *   worker: request_run -> pending          reader: requests_start -> pending
  *   lock:   map_submit -> map->queue -> map_dispatch: selector picks a path
  *           -> session_submit (in session->in_flight)
  *   answer: command_done -> verdict ->
