@@ -17,6 +17,8 @@
  * opened nevertheless, and the end of the server does not wait longer for it.
  *
  * Without a place to write to there is one warning, and no such fencing.
+ *
+ * tests/fence.pml (KILLS) is a model of this.
  */
 #ifndef MPISCSI_NEXUS_H
 #define MPISCSI_NEXUS_H
