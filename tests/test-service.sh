@@ -140,9 +140,13 @@ say "again where it was, and after kill -9; another address; SIGHUP ends nbdkit"
 [ -S "$tmpdir/n.sock" ] || fail "nbdkit removes its socket now: this tests nothing"
 conf "${portal[1]}" "${portal[2]}"
 listen "@mpiscsi-test-$$" "$nbd_uri"
+tried=0
+_has_tried () { [ "$(grep -c '^io' "$tmpdir/notify.log")" = $tried ]; }
 for signal in KILL HUP; do
   serve NOTIFY_SOCKET="@mpiscsi-test-$$"
   hears READY=1 20
+  tried=$((tried + 1))
+  wait_until 10 _has_tried || fail "no I/O at READY=1"
   if [ $signal = KILL ]; then kill -KILL "$serve_pid"; wait "$serve_pid" 2>/dev/null || :; else stop HUP; fi
 done
 assert_equal "I/O at READY=1" $'io good\nio good' "$(grep '^io' "$tmpdir/notify.log")"
