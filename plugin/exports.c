@@ -84,10 +84,13 @@ refresh_capacity (struct handle *h)
 
 /* A client that is gone before the flush that would have told it that data may
  * be lost (map->losses) may connect again and flush then: until one was told, new
- * connections are to be.  One for each map that was opened. */
+ * connections are to be.  It may come before its old connection has ended here: so
+ * they are, too, while one that is open was not told.  One for each map that was
+ * opened. */
 struct untold {
   struct untold *next;
   const struct map *map;
+  struct handle *open;
   bool pending;
   unsigned known;               /* if so: what the one that is gone knew of */
 };
@@ -116,14 +119,21 @@ static bool
 losses_begin (struct handle *h)
 {
   unsigned known = map_losses (h->map);
-  const struct untold *u;
+  struct untold *u;
 
   pthread_mutex_lock (&untold_mutex);
   u = untold_of (h->map);
-  if (u != NULL && u->pending && u->known < known)
-    known = u->known;
+  if (u != NULL) {
+    if (u->pending && u->known < known)
+      known = u->known;
+    for (const struct handle *o = u->open; o != NULL; o = o->next_open)
+      if (!o->readonly && o->losses < known)
+        known = o->losses;
+    h->losses = h->losses_at_open = known;
+    h->next_open = u->open;
+    u->open = h;
+  }
   pthread_mutex_unlock (&untold_mutex);
-  h->losses = h->losses_at_open = known;
   return u != NULL;
 }
 
@@ -131,10 +141,14 @@ static void
 losses_end (const struct handle *h)
 {
   const unsigned now = map_losses (h->map), known = h->losses;
+  struct handle **p;
   struct untold *u;
 
   pthread_mutex_lock (&untold_mutex);
   u = untold_of (h->map);
+  for (p = &u->open; *p != h; p = &(*p)->next_open)
+    ;
+  *p = h->next_open;
   if (known == now) {
     if (known != h->losses_at_open)
       u->pending = false;       /* it was told */
@@ -166,16 +180,16 @@ mpiscsi_open (int readonly)
     free (h);
     return NULL;
   }
+  /* nbdkit makes the connection's workers after this, from this thread. */
+  engine_bind_thread (engine);
+  h->opener = pthread_self ();
+  h->readonly = readonly;
   if (!losses_begin (h)) {
     nbdkit_error ("out of memory");
     nbdkit_set_error (ENOMEM);
     free (h);
     return NULL;
   }
-  /* nbdkit makes the connection's workers after this, from this thread. */
-  engine_bind_thread (engine);
-  h->opener = pthread_self ();
-  h->readonly = readonly;
   map_get_facts (h->map, &h->facts);
   refresh_capacity (h);
   return h;

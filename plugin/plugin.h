@@ -16,6 +16,7 @@
  * client cannot be told that its disk has changed. */
 struct handle {
   struct map *map;
+  struct handle *next_open;     /* exports.c */
   pthread_t opener;             /* the thread that did the handshake */
   bool readonly;
   struct lu_facts facts;

@@ -22,7 +22,7 @@ start_mpiscsi "portals=${proxied[0]},${proxied[1]}" discovery=off "target=$iqn" 
 wait_for_log 'remaining active paths: 2$'
 
 cat >"$tmpdir/clients.py" <<'EOF2'
-import errno, os, subprocess
+import errno, os, subprocess, time
 import nbd
 
 proxy, sock = os.environ["PROXY"].split()
@@ -37,6 +37,19 @@ def connect():
     c = nbd.NBD()
     c.connect_uri(os.environ["URI"])
     return c
+
+def end(*clients):
+    """And wait until the server has ended the connections, too."""
+    fds = "/proc/%s/fd" % os.environ["PID"]
+    before = len(os.listdir(fds))
+    for c in clients:
+        c.shutdown()
+    for _ in range(100):
+        if len(os.listdir(fds)) <= before - len(clients):
+            time.sleep(0.05)
+            return
+        time.sleep(0.05)
+    raise SystemExit("connections do not end")
 
 def flushes(c, fails, what):
     try:
@@ -89,22 +102,21 @@ writers["write"]()
 reset("01", "read")
 b.pread(4096, 0)
 ctl("inject", "off")
+# At once: its old connection may not have ended yet.
 a.shutdown()
 a, c = connect(), connect()
 flushes(a, True, "connected again")
 flushes(a, False, "connected again, again")
-c.shutdown()
+end(c)
 flushes(b, True, "the one that has stayed")
 c = connect()
 flushes(c, True, "after one that was not told")
-c.shutdown()
-for x in a, b:
-    x.shutdown()
+end(a, b, c)
 c = connect()
 flushes(c, False, "all were told")
 c.shutdown()
 EOF2
-PROXY="$proxy $tmpdir/proxy.sock" URI=$uri timeout 40 python3 "$tmpdir/clients.py" ||
+PROXY="$proxy $tmpdir/proxy.sock" URI=$uri PID=$mpiscsi_pid timeout 40 python3 "$tmpdir/clients.py" ||
   fail "see above; the log: $(tail -n 20 "$mpiscsi_log")"
 assert_equal "resets that were noticed" 21 "$(count_log 'the target was reset or restarted: writes that were not flushed may be lost')"
 assert_not_logged 'Failing path|internal error'

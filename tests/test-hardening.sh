@@ -3,6 +3,7 @@
 # What the plugin and the command are built with: full RELRO, no executable stack,
 # nothing to be relocated in the text, stack protector, fortified functions.
 # shellcheck source=functions.sh
+plain_build=1                   # it looks at the file
 . "${srcdir:-$(dirname "$0")}/functions.sh"
 requires readelf --version
 
