@@ -12,17 +12,6 @@ requires nbdsh -c "import nbd"
 simple_target 2 32M thin_provisioning=1
 portals=$(join_portals "${portal[@]}")
 client () { "$testsdir/raw-nbd.py" "$sock" "$@" || fail "$*"; }
-# After an error with a text of strerror (3) a program with libasan hangs in its
-# end, in a destructor of libp11-kit (nbdkit with its memory plugin, too).
-stop_after_errors () {
-  if [ -n "${MPISCSI_PRELOAD:-}" ]; then
-    kill -KILL "$mpiscsi_pid"
-    wait "$mpiscsi_pid" || :
-    mpiscsi_pid=
-  else
-    stop_mpiscsi
-  fi
-}
 # closed N: requests that took the shortcut, of the Nth connection that was closed.
 closed () {
   wait_until 5 enough_closed "$1" || fail "connection $1 is not closed"
@@ -52,7 +41,7 @@ for form in structured simple; do
   client "$form" vanish
   wait_until 5 eval "! connected $sockets" || fail "connections that the clients have left are still there"
   assert_not_logged 'Failing path .*: [^l]'    # "logged out": at the start
-  stop_after_errors
+  stop_mpiscsi
 done
 
 say "over TCP"
@@ -61,14 +50,14 @@ serve -v -i 127.0.0.1 -p "$port" "$plugin" portals="$portals"
 for scenario in prepare pieces mixed lazy vanish clean_end; do
   "$testsdir/raw-nbd.py" "tcp:$port" structured "$scenario" || fail "$scenario"
 done
-stop_after_errors
+stop_mpiscsi
 
 say "a server that is read only"
 start_mpiscsi -v -r portals="$portals"
 client structured readonly
 client simple readonly
 assert_less "few reads took the shortcut" 10 "$(closed 1)"
-stop_after_errors
+stop_mpiscsi
 
 no_shortcut () { # WHAT [NBDKIT OPTION | PARAMETER]...
   say "none $1"; shift
@@ -92,10 +81,9 @@ for i in 1 2 3; do
   wait_until 10 grep -q busy "$tmpdir/client$i.log" || fail "client $i did not connect"
 done
 sleep 0.5
-kill -TERM "$mpiscsi_pid"
+stop_mpiscsi 5
 for i in 1 2 3; do
   wait_until 5 gone "${clients[i]}" || fail "client $i still runs"
   wait "${clients[i]}" || fail "client $i: $(<"$tmpdir/client$i.log")"
   assert_match "client $i" "[0-9]{4,} answers" "$(<"$tmpdir/client$i.log")"
 done
-stop_after_errors
