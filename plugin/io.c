@@ -102,27 +102,19 @@ check_aligned (const struct handle *h, uint32_t count, uint64_t offset)
   return -1;
 }
 
-void
-io_failed (const char *what, int err)
+const char *
+io_error_text (int err)
 {
   switch (err) {
   case EPERM:
     /* Another host's reservation, or write protection: each request of a
      * client that goes on fails, and the server has logged it once. */
-    nbdkit_debug ("%s: not permitted", what);
-    break;
-  case EIO:
-    nbdkit_error ("%s: I/O error, or no path left", what);
-    break;
-  case ESHUTDOWN:
-    nbdkit_error ("%s: server is shutting down", what);
-    break;
-  case ENOSPC:
-    nbdkit_error ("%s: the thin provisioned LUN has no space left", what);
-    break;
-  default:
-    errno = err;
-    nbdkit_error ("%s: %m", what);
+    return NULL;
+  case EIO: return "I/O error, or no path left";
+  case ESHUTDOWN: return "server is shutting down";
+  case ENOSPC: return "the thin provisioned LUN has no space left";
+  case ENOMEM: return "out of memory";
+  default: return "not possible";
   }
 }
 
@@ -130,8 +122,12 @@ static int
 failed (const char *what)
 {
   const int err = errno;
+  const char *text = io_error_text (err);
 
-  io_failed (what, err);
+  if (text != NULL)
+    nbdkit_error ("%s: %s", what, text);
+  else
+    nbdkit_debug ("%s: not permitted", what);
   nbdkit_set_error (err);
   return -1;
 }

@@ -54,8 +54,8 @@ extern int mpiscsi_can_extents (void *handle);
 extern int mpiscsi_extents (void *handle, uint32_t count, uint64_t offset,
                             uint32_t flags, struct nbdkit_extents *extents);
 
-/* A request has failed with ERR: for the log.  Any thread. */
-extern void io_failed (const char *what, int err);
+/* What to say of a request that has failed with ERR; NULL: nothing. */
+extern const char *io_error_text (int err);
 
 /* exports.c */
 extern void *mpiscsi_open (int readonly);

@@ -87,15 +87,19 @@ slot_take (struct stream *st, uint32_t count)
   if (slot != NULL) {
     st->idle = slot->next;
     st->idle_bytes -= slot->capacity;
+    /* Its buffer may be larger than what it is for. */
+    slot->taken = slot->capacity > count ? slot->capacity : count;
+    st->in_flight_bytes += slot->taken - count;
   }
   pthread_mutex_unlock (&st->lock);
   if (slot == NULL) {
     slot = calloc (1, sizeof *slot);
-    if (slot != NULL)
+    if (slot != NULL) {
       slot->stream = st;
+      slot->taken = count;
+    }
   }
   if (slot != NULL) {
-    slot->taken = count;
     if (resize (slot, count))
       return slot;
     slot_release (st, slot);
@@ -104,6 +108,7 @@ slot_take (struct stream *st, uint32_t count)
   pthread_mutex_lock (&st->lock);
   st->in_flight--;
   st->in_flight_bytes -= count;
+  wake_waiters (st);
   pthread_mutex_unlock (&st->lock);
   return NULL;
 }
@@ -322,6 +327,28 @@ make_reply (struct slot *slot, int err, bool structured)
     slot->data_size = slot->nbd.count;
 }
 
+/* Not by nbdkit_error, as for nbdkit's own requests: this is the thread that all
+ * paths need, and it must not wait for who reads the log (log-thread.c).  Lock
+ * held; at most one line a second. */
+static void
+log_failure (struct stream *st, const struct slot *slot, int err)
+{
+  const char *text = io_error_text (err);
+  const double now = engine_now ();
+
+  if (text == NULL)
+    return;
+  if (now - st->last_failure < 1) {
+    st->failures_unsaid++;
+    return;
+  }
+  log_error ("%s: %s (NBD socket %d, %u more since the last such line)",
+             slot->nbd.type == NBD_CMD_READ ? "read" : "write", text, st->fd,
+             st->failures_unsaid);
+  st->last_failure = now;
+  st->failures_unsaid = 0;
+}
+
 void
 replies_done (struct request *req)
 {
@@ -333,12 +360,12 @@ replies_done (struct request *req)
     const int err = request_end (req);
 
     req = req->next;
-    if (err)
-      io_failed (slot->nbd.type == NBD_CMD_READ ? "read" : "write", err);
     make_reply (slot, err, atomic_load_explicit (&st->form,
                                                  memory_order_relaxed) ==
                 FORM_STRUCTURED);
     pthread_mutex_lock (&st->lock);
+    if (err)
+      log_failure (st, slot, err);
     slot->next = NULL;
     *st->out_last = slot;
     st->out_last = &slot->next;
@@ -349,7 +376,7 @@ replies_done (struct request *req)
     }
     pthread_mutex_unlock (&st->lock);
   }
-  /* It stays while it has replies, and its fd while it is there. */
+  /* A stream stays while it is touched, and its fd while it is there. */
   while (touched != NULL) {
     struct stream *const st = touched;
 
@@ -472,10 +499,16 @@ take_turn (struct stream *st)
   pthread_mutex_unlock (&st->lock);
 }
 
+/* FAILED: perhaps in the middle of a reply.  What came behind it now would be
+ * taken for the rest of it. */
 static void
-end_turn (struct stream *st)
+end_turn (struct stream *st, bool failed)
 {
   pthread_mutex_lock (&st->lock);
+  if (failed) {
+    st->broken = true;
+    shutdown (st->fd, SHUT_RDWR);
+  }
   st->sending = false;
   send_now (st);
   wake_waiters (st);
@@ -503,8 +536,10 @@ replies_send (int fd, const void *buf, size_t n, int flags)
     const int err = errno;
 
     kept.within = false;
+    if (r == -1)
+      kept.size = 0;
     if (kept.turn != NULL)
-      end_turn (kept.turn);
+      end_turn (kept.turn, r == -1);
     kept.turn = NULL;
     errno = err;
   }

@@ -208,19 +208,27 @@ read_more (struct stream *st)
   memmove (st->in, st->in + st->from, st->to - st->from);
   st->to -= st->from;
   st->from = 0;
-  r = recv (st->fd, st->in + st->to, sizeof st->in - st->to, 0);
+  atomic_store (&st->at_request, true);
+  if (atomic_load (&st->state) == STREAM_ACTIVE)
+    r = recv (st->fd, st->in + st->to, sizeof st->in - st->to, 0);
+  else {
+    r = -1;
+    errno = EINTR;              /* nbdkit will come again */
+  }
+  atomic_store (&st->at_request, false);
   if (r > 0)
     st->to += r;
   return r;
 }
 
-/* At a request's beginning. */
+/* At a request's beginning.  nbdkit does not know of ours when it handles what
+ * comes now, which may be a disconnect. */
 static ssize_t
 not_active (struct stream *st, void *buf, size_t n)
 {
+  replies_drain (st);
   if (atomic_load (&st->state) == STREAM_OVER)
     return pass (st, buf, n);
-  replies_drain (st);
   return 0;                     /* the end, for nbdkit */
 }
 
@@ -246,7 +254,7 @@ next_request (struct stream *st, void *buf)
         r = make (st, &nbd);
       if (r == 0)
         return give (st, buf, &nbd, plain);
-      if (r == -1)
+      if (r == -1 && atomic_load (&st->state) != STREAM_ENDING)
         return -1;
     }
     start_all (st);
@@ -258,7 +266,6 @@ next_request (struct stream *st, void *buf)
     if (r == -1)
       return -1;                /* EINTR: nbdkit will come again */
     if (r == 0) {
-      replies_drain (st);
       stream_end (st, "the client has gone");
       return not_active (st, buf, NBD_REQUEST_SIZE);
     }

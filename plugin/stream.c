@@ -32,14 +32,23 @@ stream_of (int fd)
     ? atomic_load_explicit (&streams[fd], memory_order_acquire) : NULL;
 }
 
+/* From one of the first two states; false: it was in another. */
+static bool
+leave (struct stream *st, enum stream_state to)
+{
+  int was = atomic_load (&st->state);
+
+  while (was == STREAM_LEARNING || was == STREAM_ACTIVE)
+    if (atomic_compare_exchange_weak (&st->state, &was, to))
+      return true;
+  return false;
+}
+
 void
 stream_end (struct stream *st, const char *why)
 {
-  const int was = atomic_load (&st->state);
-
-  if (was != STREAM_LEARNING && was != STREAM_ACTIVE)
+  if (!leave (st, STREAM_OVER))
     return;
-  atomic_store (&st->state, STREAM_OVER);
   log_debug ("NBD socket %d: each request goes through nbdkit from now on: %s",
              st->fd, why);
 }
@@ -73,12 +82,18 @@ learn (struct stream *st, const struct handle *h)
     stream_end (st, "nbdkit has one thread");
     return;
   }
-  st->map = h->map;
-  st->size = h->facts.blocks * h->facts.block_size;
-  st->block_size = h->facts.block_size;
-  st->writable = !h->readonly && !h->facts.write_protect;
-  st->native_fua = h->facts.dpofua;
-  atomic_store (&st->state, STREAM_ACTIVE);
+  pthread_mutex_lock (&st->lock);       /* against another worker that learns */
+  if (atomic_load (&st->state) == STREAM_LEARNING) {
+    int learning = STREAM_LEARNING;
+
+    st->map = h->map;
+    st->size = h->facts.blocks * h->facts.block_size;
+    st->block_size = h->facts.block_size;
+    st->writable = !h->readonly && !h->facts.write_protect;
+    st->native_fua = h->facts.dpofua;
+    atomic_compare_exchange_strong (&st->state, &learning, STREAM_ACTIVE);
+  }
+  pthread_mutex_unlock (&st->lock);
 }
 
 void
@@ -104,8 +119,8 @@ stream_replied (struct stream *st, const uint8_t *reply, size_t n)
     if (!current.fast)
       return;
     if (nbdkit_nanosleep (0, 1) == -1) {
-      atomic_store (&st->state, STREAM_ENDING);
-      shutdown (st->fd, SHUT_RD);       /* wakes the reader */
+      if (leave (st, STREAM_ENDING) && atomic_load (&st->at_request))
+        shutdown (st->fd, SHUT_RD);
     }
     else
       stream_end (st, "nbdkit has answered without asking");
@@ -204,7 +219,14 @@ streams_install (bool wanted)
     { NULL, NULL }
   };
 
+  /* By which it would read or send past us. */
+  static const char *const others[] = {
+    "recv", "__recv_chk", "__read_chk", "readv", "recvmsg", "recvfrom",
+    "sendmsg", "sendto", "writev", NULL
+  };
+
   /* What nbdkit calls in each filter: nbdkit-filter(3). */
-  shortcut = wanted && !hook_any_defines ("filter_init");
+  shortcut = wanted && !hook_any_defines ("filter_init") &&
+    !hook_imports ((void *) nbdkit_error, others);
   return hook_library ((void *) nbdkit_error, "", hooks);
 }

@@ -37,7 +37,7 @@
  *
  * - Reader: whichever worker of nbdkit is in read (); nbdkit sends one at a
  *   time, stream->reading makes sure.  It starts requests.
- * - requests_done, called by whoever completes requests, mostly the service
+ * - replies_done, called by whoever completes requests, mostly the service
  *   thread: queues the replies, and sends what goes without waiting.
  * - Writer: a thread that is made when a socket is full for the first time, and
  *   waits for it instead.
@@ -78,7 +78,7 @@ struct nbd_request {
 
 /* A request in flight, and then its reply. */
 struct slot {
-  struct request req;           /* the first: requests_done finds the slot */
+  struct request req;           /* the first: replies_done finds the slot */
   struct stream *stream;
   struct slot *next;            /* in stream->idle or ->out */
   struct nbd_request nbd;
@@ -110,6 +110,10 @@ struct stream {
   uint32_t block_size;
   bool writable, native_fua;
 
+  /* The reader waits for a request, or is about to: at ENDING shutdown wakes
+   * it.  Else it will look at the state before it waits again. */
+  _Atomic bool at_request;
+
   /* The reader's. */
   pthread_mutex_t reading;
   uint8_t in[STREAM_IN_SIZE];
@@ -133,7 +137,9 @@ struct stream {
   unsigned turns_wanted;        /* by nbdkit's workers */
   bool full;                    /* the writer is to send */
   bool broken;                  /* nothing can be sent any more */
-  bool touched;                 /* requests_done is about to look at it */
+  bool touched;                 /* replies_done is about to look at it */
+  double last_failure;          /* engine_now () of its line in the log */
+  unsigned failures_unsaid;
   struct stream *next_touched;  /* that one's */
   pthread_cond_t writer_wanted; /* full, or stop_writer */
   bool has_writer, stop_writer;

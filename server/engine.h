@@ -205,7 +205,8 @@ struct command {
 #define REQUEST_INLINE_PARTS 1
 
 struct request {
-  struct request *next;         /* in pending, or in engine->completed */
+  struct request *next;         /* in pending, or in engine->completed; before
+                                   and after that its owner's */
   struct map *map;
   enum request_op op;
   struct command *parts;        /* &part, or malloc'd by request_run's caller */
@@ -218,8 +219,9 @@ struct request {
   uint32_t residual;            /* may_be_short: bytes that did not come */
   _Atomic int state;            /* request.c */
   /* Nobody sleeps for it: called when it is complete, without the lock, by
-   * whichever thread has let go of it; with others that have the same function
-   * and are complete too, by next, the first one first.  NULL: a worker does. */
+   * whichever thread has let go of it; with all others that have one and are
+   * complete too, by next, the first one first: there is one such function in
+   * a process.  NULL: a worker does. */
   void (*done) (struct request *completed);
 };
 

@@ -74,7 +74,8 @@ receive (struct guard *g, int fd, void *buf, size_t n, int flags)
 
   if (g->in_from < g->in_to)
     return take (g, buf, n);
-  if (!g->ahead || n >= GUARD_IN_SIZE)
+  /* Without budget up to the end of the PDU, where read_header () stops. */
+  if (!g->ahead || g->budget == 0 || n >= GUARD_IN_SIZE)
     return recv (fd, buf, n, flags);
   if (g->drained)
     return no (EAGAIN);

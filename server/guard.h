@@ -21,8 +21,8 @@
  * libiscsi reads the header of a PDU and its data one after the other, and sends
  * each header for itself.  What has come for small commands is read in one
  * go (guard->in); headers are kept (guard->out) until data follows, or
- * guard_leave ().  What is kept is empty between two iscsi_service () but for
- * what the socket did not take, which guard_unsent () tells.
+ * guard_leave ().  After guard_leave () both are empty, but for what the socket did
+ * not take, which guard_unsent () tells.
  *
  * Lock held, all but guard_install.
  */

@@ -17,7 +17,11 @@ struct hook {
 extern bool hook_library (void *function, const char *soname,
                           const struct hook *hooks);
 
-/* Does any library of this process export SYMBOL? */
+/* Does any library of this process export SYMBOL?  Also true if that cannot be
+ * found out. */
 extern bool hook_any_defines (const char *symbol);
+/* Does the library, or program, that FUNCTION is in call any of those (the end:
+ * NULL)? */
+extern bool hook_imports (void *function, const char *const *names);
 
 #endif
