@@ -35,10 +35,11 @@
  * HAND_OVER commands; with one CPU reads always) it tries the lock and sends
  * the command itself.  If that fails, whoever holds it will look at the stack
  * AFTER having let go (engine_unlock), so that no request is left behind.  With
- * more in flight the worker only wakes the service thread, once for all that
+ * more in flight a worker only wakes the service thread, once for all that
  * is on the stack when it gets there: what is taken together is sent together,
  * in one TCP segment (session_flush), and that is cheaper for us and for the
- * target.
+ * target.  A reader always tries the lock: it has read all that was there, and
+ * sends that together.
  *
  * Whoever holds the lock may submit commands to libiscsi and write to its
  * socket, but only the service thread may touch ev_* watchers: others set

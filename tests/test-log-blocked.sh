@@ -63,7 +63,39 @@ _all_there () { [ "$(grep -c 'Failing path' "$mpiscsi_log")" = 6 ]; }
 wait_until 10 _all_there || fail "not all lines came: $(tr -d x <"$mpiscsi_log")"
 end_process "$reader"
 
+say "all paths lost, and I/O that fails, with nobody who reads"
+fill
+cat >"$tmpdir/failing.py" <<'PY'
+import time
+# The first ones are nbdkit's, whose own threads may hang in its log; ours must
+# not, and paths must come back.
+h.pread(4096, 0)
+h.pread(4096, 0)
+print("ready", flush=True)
+end = time.monotonic() + 15
+failed = good = 0
+while time.monotonic() < end and good < 3:
+    try:
+        h.pread(4096, 4096)
+        good = good + 1 if failed else 0
+    except nbd.Error:
+        failed += 1
+        time.sleep(0.02)
+print("%d failed, then %d good" % (failed, good))
+PY
+background "$tmpdir/failing.log" timeout 40 nbdsh -u "$uri" -c "$(<"$tmpdir/failing.py")"
+failing=$!
+cleanup_fn end_process "$failing"
+wait_until 10 grep -q ready "$tmpdir/failing.log" || fail "no reads: $(<"$tmpdir/failing.log")"
+for p in "${portal[@]}"; do lose_portal t "$p"; done
+for p in "${portal[@]}"; do wait_shown "$p failed faulty running" 8; done
+sleep 0.5
+for p in "${portal[@]}"; do tgt_add_portal t "$p"; done
+for p in "${portal[@]}"; do wait_shown "$p active ready running" 10; done
+end_process "$failing" 1 || :
+
 say "the end, with nobody who reads"
+timeout 5 cat <"$tmpdir/stderr" >/dev/null || :
 fill
 lose_portal t "${portal[0]}"
 wait_shown "${portal[0]} failed faulty running" 5
