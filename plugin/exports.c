@@ -13,7 +13,12 @@
 static double
 patience (void)
 {
-  return engine->settings->login_timeout + 2;
+  double seconds;
+
+  engine_lock (engine);         /* "reconfigure" takes other settings */
+  seconds = engine->settings->login_timeout + 2;
+  engine_unlock (engine);
+  return seconds;
 }
 
 static void
