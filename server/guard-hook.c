@@ -197,23 +197,60 @@ guard_unread (const struct session *s)
 bool
 guard_unsent (const struct session *s)
 {
-  return s->guard.out_size > 0;
+  return s->guard.out_from < s->guard.out_to;
 }
 
-/* R bytes of guard->out are in the socket. */
+static bool
+is_data (const struct guard *g, const struct iovec *piece)
+{
+  const uint8_t *p = piece->iov_base;
+
+  return p < g->out || p >= g->out + GUARD_OUT_SIZE;
+}
+
+/* R bytes are in the socket. */
 static void
 drop (struct guard *g, size_t r)
 {
-  g->out_size -= r;
-  memmove (g->out, g->out + r, g->out_size);
+  const char *from = NULL;      /* of data */
+  size_t size = 0;
+
+  while (r > 0) {
+    struct iovec *const piece = &g->pieces[g->out_from];
+    const size_t n = r < piece->iov_len ? r : piece->iov_len;
+
+    if (is_data (g, piece)) {
+      /* The next data is mostly that behind it. */
+      if (from == NULL || from + size != piece->iov_base) {
+        if (from != NULL)
+          guard_sent (guarded, from, size);
+        from = piece->iov_base;
+        size = 0;
+      }
+      size += n;
+    }
+    piece->iov_base = (char *) piece->iov_base + n;
+    piece->iov_len -= n;
+    r -= n;
+    if (piece->iov_len == 0)
+      g->out_from++;
+  }
+  if (from != NULL)
+    guard_sent (guarded, from, size);
+  if (g->out_from == g->out_to)
+    g->out_from = g->out_to = g->out_size = 0;
 }
 
 /* What is kept; false: errno, it is not all in the socket. */
 static bool
 send_kept (struct guard *g, int fd)
 {
-  while (g->out_size > 0) {
-    const ssize_t r = send (fd, g->out, g->out_size, MSG_NOSIGNAL);
+  while (g->out_from < g->out_to) {
+    const struct msghdr msg = {
+      .msg_iov = &g->pieces[g->out_from],
+      .msg_iovlen = g->out_to - g->out_from
+    };
+    const ssize_t r = sendmsg (fd, &msg, MSG_NOSIGNAL);
 
     if (r == -1 && errno == EINTR)
       continue;
@@ -224,6 +261,30 @@ send_kept (struct guard *g, int fd)
   return true;
 }
 
+/* For so many pieces, and BYTES of out; else errno. */
+static bool
+make_room (struct guard *g, int fd, unsigned pieces, size_t bytes)
+{
+  return (pieces <= GUARD_OUT_PIECES - g->out_to &&
+          bytes <= GUARD_OUT_SIZE - g->out_size) || send_kept (g, fd);
+}
+
+static void
+keep (struct guard *g, const void *base, size_t n)
+{
+  struct iovec *const next = &g->pieces[g->out_to];
+
+  if (g->out_to > g->out_from &&
+      (const char *) next[-1].iov_base + next[-1].iov_len == base)
+    next[-1].iov_len += n;
+  else {
+    next->iov_base = (void *) base;
+    next->iov_len = n;
+    g->out_to++;
+  }
+}
+
+/* Headers, padding, texts: libiscsi frees them when we return. */
 static ssize_t
 our_send (int fd, const void *buf, size_t n, int flags)
 {
@@ -232,42 +293,35 @@ our_send (int fd, const void *buf, size_t n, int flags)
   if (!is_ours (fd))
     return send (fd, buf, n, flags);
   g = &guarded->guard;
-  if (n > GUARD_OUT_SIZE - g->out_size && !send_kept (g, fd))
+  if (!make_room (g, fd, 1, n))
     return -1;
   if (n > GUARD_OUT_SIZE)
     return send (fd, buf, n, flags);
   memcpy (g->out + g->out_size, buf, n);
+  keep (g, g->out + g->out_size, n);
   g->out_size += n;
   return n;
 }
 
+/* Data of a command. */
 static ssize_t
 our_writev (int fd, const struct iovec *iov, int n)
 {
-  struct iovec all[16];
-  const int most = sizeof all / sizeof all[0] - 1;
   struct guard *g;
-  ssize_t r;
+  ssize_t size = 0;
 
   if (!is_ours (fd))
     return writev (fd, iov, n);
   g = &guarded->guard;
-  if (n > most)
-    n = most;                   /* libiscsi will come again */
-  all[0].iov_base = g->out;
-  all[0].iov_len = g->out_size;
-  memcpy (all + 1, iov, n * sizeof iov[0]);
-  r = g->out_size > 0 ? writev (fd, all, n + 1) : writev (fd, iov, n);
-  if (r <= 0)
-    return r;
-  if ((size_t) r <= g->out_size) {
-    drop (g, r);
-    return no (EAGAIN);         /* the socket is full: nothing of the data */
+  if (n > GUARD_OUT_PIECES)
+    n = GUARD_OUT_PIECES;       /* libiscsi will come again */
+  if (!make_room (g, fd, n, 0))
+    return -1;
+  for (int i = 0; i < n; i++) {
+    keep (g, iov[i].iov_base, iov[i].iov_len);
+    size += iov[i].iov_len;
   }
-  r -= g->out_size;
-  g->out_size = 0;
-  guard_sent (guarded, iov[0].iov_base, r);
-  return r;
+  return size;
 }
 
 /* ---- around iscsi_service () ---------------------------------------------------- */
@@ -287,13 +341,11 @@ guard_leave (struct session *s)
 {
   struct guard *g = &s->guard;
 
-  guarded = NULL;
-  if (s->dying)
-    return;
-  if (!send_kept (g, guarded_fd) && errno != EAGAIN)
+  if (!s->dying && !send_kept (g, guarded_fd) && errno != EAGAIN)
     session_kill (s, FAIL_LOST, "cannot send: %m");
+  guarded = NULL;
   /* Nothing waits to be sent: no answer to a NOP-In either. */
-  else if (g->out_size == 0 && !(iscsi_which_events (s->ctx) & POLLOUT))
+  if (!s->dying && !guard_unsent (s) && !(iscsi_which_events (s->ctx) & POLLOUT))
     g->nops = 0;
 }
 

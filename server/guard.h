@@ -19,10 +19,16 @@
  *
  * Being between libiscsi and its socket anyway, it also saves system calls:
  * libiscsi reads the header of a PDU and its data one after the other, and sends
- * each header for itself.  What has come for small commands is read in one
- * go (guard->in); headers are kept (guard->out) until data follows, or
- * guard_leave ().  After guard_leave () both are empty, but for what the socket did
+ * each header and each piece of data for itself.  What has come for small commands
+ * is read in one go (guard->in).  What is to be sent is kept (guard->out: headers are
+ * copied, data stays in the buffer of its command) and sent in one go, at the
+ * latest in guard_leave ().  After that both are empty, but for what the socket did
  * not take, which guard_unsent () tells.
+ *
+ * Data that is kept belongs to a command that is in flight, and is not touched
+ * before that is over: a command that is answered before all its data was sent
+ * is the end of the session (scsi_response), and so is what makes libiscsi cancel
+ * commands (fence.h).  A session that dies sends nothing any more.
  *
  * Lock held, all but guard_install.
  */
@@ -32,11 +38,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #define GUARD_BHS 48            /* basic header segment, RFC 7143 11.2.1 */
 /* Bytes.  In: a few answers to reads of 4 KiB, each with its header. */
 #define GUARD_IN_SIZE (32 * 1024)
-#define GUARD_OUT_SIZE 2048
+/* Out: 128 Data-Out PDUs with their headers; 1 MiB in the segments of tgt. */
+#define GUARD_OUT_SIZE 8192
+#define GUARD_OUT_PIECES 256
 
 struct session;
 struct command;
@@ -57,8 +66,10 @@ struct guard {
   bool ahead;                   /* this time more than is asked for is read */
   bool drained;                 /* the socket had no more, this time */
   unsigned in_from, in_to;      /* what was read of in, and not asked for yet */
-  unsigned out_size;
   uint8_t *in;                  /* GUARD_IN_SIZE bytes; NULL: not used yet */
+  unsigned out_from, out_to;    /* the pieces that are kept */
+  unsigned out_size;            /* bytes of out */
+  struct iovec pieces[GUARD_OUT_PIECES]; /* in out, or data of a command */
   uint8_t out[GUARD_OUT_SIZE];
 };
 

@@ -296,16 +296,16 @@ cork (const struct session *s, int on)
 }
 
 /* libiscsi sends each PDU for itself, and its data apart from its header.
- * With TCP_NODELAY that would be a segment each.  The guard joins headers, with
- * each other and with what follows them. */
+ * With TCP_NODELAY that would be a segment each.  The guard joins them; without
+ * it the kernel has to. */
 void
 session_flush (struct session *s)
 {
   if (s->ctx == NULL || s->dying || !session_is_full_feature (s->state))
     return;
   if (iscsi_which_events (s->ctx) & POLLOUT) {
-    const bool several = s->sends_data ||
-      (!guard_is_installed () && iscsi_out_queue_length (s->ctx) > 1);
+    const bool several = !guard_is_installed () &&
+      (s->sends_data || iscsi_out_queue_length (s->ctx) > 1);
 
     s->sends_data = false;
     if (several)
