@@ -233,7 +233,7 @@ class Rig:
         argv = ["fio", "--name=bench", "--ioengine=nbd", "--uri=" + server.uri,
                 "--rw=" + row.rw, "--bs=" + row.bs, "--iodepth=%d" % row.depth,
                 "--numjobs=%d" % row.jobs, "--size=%d" % LUN_SIZE, "--thread",
-                "--group_reporting", "--time_based", "--runtime=%g" % args.runtime,
+                "--group_reporting", "--time_based", "--runtime=%dms" % (args.runtime * 1000),
                 "--ramp_time=%dms" % (args.ramp * 1000), "--norandommap", "--randrepeat=0",
                 "--percentile_list=50:99", "--output-format=json", "--output=" + out]
         if row.rw == "randrw":
