@@ -46,7 +46,7 @@ map_settings_init (struct map_settings *m)
   m->path_selector = SELECTOR_ROUND_ROBIN;
   m->path_checker = CHECKER_TUR;
   m->prio = PRIO_CONST;
-  m->rr_min_io = 32;
+  m->rr_min_io = 4;
   m->failback = FAILBACK_MANUAL;
   m->no_path_retry = NO_PATH_RETRY_FAIL;
   m->fast_io_fail_tmo = 5;

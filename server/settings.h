@@ -63,7 +63,7 @@ struct map_settings {
   enum checker_kind path_checker;       /* tur */
   enum prio_kind prio;                  /* const */
   char *prio_args;                      /* NULL if none */
-  unsigned rr_min_io;                   /* I/Os before the next path; 32 */
+  unsigned rr_min_io;                   /* I/Os before the next path; 4 */
   bool rr_weight_priorities;            /* rr_weight priorities: times prio */
   int failback;                         /* manual */
   int no_path_retry;                    /* fail */
