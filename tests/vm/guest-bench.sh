@@ -91,6 +91,7 @@ start () { # SERVER
   case $1 in
     dm) start_dm; device[dm]=/dev/mapper/$alias ;;
     mpiscsi) with_plugin mpiscsi ;;
+    hedged) with_plugin hedged hedged-reads=on ;;
     bare) with_plugin bare fence=off path-checker=none noop-out-interval=0 ;;
     qemu-nbd)
       nbd_of qemu-nbd /run/qemu-nbd.sock qemu-nbd -t -f raw -k /run/qemu-nbd.sock -e 8 \
