@@ -40,10 +40,12 @@ class Result:
         v = [s[key] for s in self.samples[kind] if s[key] is not None]
         return statistics.median(v) if v else None
 
-    def ratio(self, kind, key="iops"):
-        """To qemu-nbd's median."""
-        a, b = self.median(kind, key), self.median(self.them, key)
-        return a / b if a is not None and b else None
+    def ratio(self, kind, key="iops", to=None):
+        """To qemu-nbd: the median of the rounds' ratios, since the machine is not
+        equally fast in all of them."""
+        v = [a[key] / b[key] for a, b in zip(self.samples[kind], self.samples[to or self.them])
+             if a[key] is not None and b[key]]
+        return statistics.median(v) if v else None
 
     def checks(self):
         """(what, found, must, reached) of all that the row must reach."""
@@ -59,7 +61,7 @@ class Result:
         if r is not None:
             out.append(("p99", r, "<= 1.00", r <= 1.0))
         if "mpiscsi/4" in self.samples and "mpiscsi/1" in self.samples:
-            r = self.median("mpiscsi/4", "iops") / self.median("mpiscsi/1", "iops")
+            r = self.ratio("mpiscsi/4", to="mpiscsi/1")
             out.append(("4 paths/1", r, ">= %.2f" % PATHS_MUST, r >= PATHS_MUST))
         return out
 
@@ -155,6 +157,33 @@ def write_json(path, results, goals, args, seconds):
         json.dump(doc, f, indent=1)
         f.write("\n")
     print("wrote %s" % path)
+
+
+def merge(paths, sizes, us, them):
+    """What write_json wrote in several runs, as if it had been one: results, goals,
+    the number of rounds, and the seconds of each.  sizes: bytes of each row."""
+    docs = []
+    for p in paths:
+        with open(p) as f:
+            docs.append(json.load(f))
+    results, goals = {}, {}
+    for d in docs:
+        for r in d["results"]:
+            key = r["mode"], r["backend"], r["row"]
+            res = results.setdefault(key, Result(*key, sizes[r["row"]], r["must"], {}, us, them))
+            for kind, v in r["servers"].items():
+                res.samples.setdefault(kind, []).extend(v["samples"])
+        for g in d["situations"]:
+            if g["value"] is not None:
+                goals.setdefault(g["name"], []).append(
+                    Goal(*(g[k] for k in Goal._fields)))
+    return list(results.values()), [
+        g[0]._replace(
+            # With noise each is a mean, and so is theirs.
+            value=(statistics.mean if g[0].noise else statistics.median)(x.value for x in g),
+            noise=sum(x.noise ** 2 for x in g) ** 0.5 / len(g),
+            samples=sum((x.samples for x in g), []))
+        for g in goals.values()], sum(d["rounds"] for d in docs), docs[0]["runtime"]
 
 
 def table(rows):
