@@ -56,6 +56,7 @@ struct guard {
   unsigned header_have, header_size; /* bytes; with digest; have 0: none yet */
   uint32_t data_size, data_left; /* bytes, with padding */
   unsigned budget;              /* PDUs that may still be read in one go */
+  size_t taken;                 /* bytes of data, in this go */
   unsigned nops;                /* NOP-Ins whose answers may still be queued */
   bool solicited_only;          /* InitialR2T=Yes: but for immediate data */
   bool no_immediate;            /* ImmediateData=No */
