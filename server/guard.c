@@ -352,13 +352,11 @@ guard_data (struct session *s, const uint8_t *data)
   return true;
 }
 
-/* Bytes from FROM on are in the socket.  Which command's?  The data of each is
- * sent in order; buffers of writes are their own, but WRITE SAME has one
- * block of zeroes for all. */
-void
-guard_sent (struct session *s, const void *from, size_t size)
+/* Whose data is P?  That of each is sent in order; buffers of writes are their
+ * own, but WRITE SAME has one block of zeroes for all. */
+static struct command *
+find_sender (struct session *s, const char *p)
 {
-  const char *p = from;
   struct command *found = NULL;
   struct list *l, *next;
 
@@ -373,11 +371,27 @@ guard_sent (struct session *s, const void *from, size_t size)
     if (p == buf + cmd->sent)
       break;
   }
-  if (found != NULL) {
-    const uint32_t end = p - (const char *) found->buf + size;
+  return found;
+}
 
-    if (found->sent < end)
-      found->sent = end;
+/* The parts of a large request have buffers side by side. */
+void
+guard_sent (struct session *s, const void *from, size_t size)
+{
+  const char *p = from;
+
+  while (size > 0) {
+    struct command *const cmd = find_sender (s, p);
+    uint32_t at, n;
+
+    if (cmd == NULL)
+      return;
+    at = p - (const char *) cmd->buf;
+    n = cmd->bytes - at < size ? cmd->bytes - at : size;
+    if (cmd->sent < at + n)
+      cmd->sent = at + n;
+    p += n;
+    size -= n;
   }
 }
 

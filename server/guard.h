@@ -98,6 +98,7 @@ extern bool guard_header (struct session *s);
 extern bool guard_data (struct session *s, const uint8_t *data);
 extern bool guard_wants_data (const struct guard *g);
 extern void guard_refill (struct session *s);
+/* SIZE bytes of data, FROM on, are in the socket. */
 extern void guard_sent (struct session *s, const void *from, size_t size);
 /* CMD is about to be submitted. */
 extern void guard_submit (struct session *s, struct command *cmd);
