@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "bytes.h"
 #include "engine.h"
 #include "hook.h"
 
@@ -207,31 +208,22 @@ guard_unsent (const struct session *s)
   return s->guard.out_from < s->guard.out_to;
 }
 
-static bool
-is_data (const struct guard *g, const struct iovec *piece)
-{
-  const uint8_t *p = piece->iov_base;
-
-  return p < g->out || p >= g->out + GUARD_OUT_SIZE;
-}
-
 /* R bytes are in the socket. */
 static void
 drop (struct guard *g, size_t r)
 {
-  const char *from = NULL;      /* of data */
-  size_t size = 0;
+  uint32_t itt = NO_TAG;
+  size_t size = 0;              /* of its data */
 
   while (r > 0) {
     struct iovec *const piece = &g->pieces[g->out_from];
     const size_t n = r < piece->iov_len ? r : piece->iov_len;
 
-    if (is_data (g, piece)) {
-      /* The next data is mostly that behind it. */
-      if (from == NULL || from + size != piece->iov_base) {
-        if (from != NULL)
-          guard_sent (guarded, from, size);
-        from = piece->iov_base;
+    if (g->itts[g->out_from] != NO_TAG) {
+      if (g->itts[g->out_from] != itt) {
+        if (size > 0)
+          guard_sent (guarded, itt, size);
+        itt = g->itts[g->out_from];
         size = 0;
       }
       size += n;
@@ -242,8 +234,8 @@ drop (struct guard *g, size_t r)
     if (piece->iov_len == 0)
       g->out_from++;
   }
-  if (from != NULL)
-    guard_sent (guarded, from, size);
+  if (size > 0)
+    guard_sent (guarded, itt, size);
   if (g->out_from == g->out_to)
     g->out_from = g->out_to = g->out_size = 0;
 }
@@ -277,17 +269,17 @@ make_room (struct guard *g, int fd, unsigned pieces, size_t bytes)
 }
 
 static void
-keep (struct guard *g, const void *base, size_t n)
+keep (struct guard *g, const void *base, size_t n, uint32_t itt)
 {
   struct iovec *const next = &g->pieces[g->out_to];
 
-  if (g->out_to > g->out_from &&
+  if (g->out_to > g->out_from && g->itts[g->out_to - 1] == itt &&
       (const char *) next[-1].iov_base + next[-1].iov_len == base)
     next[-1].iov_len += n;
   else {
     next->iov_base = (void *) base;
     next->iov_len = n;
-    g->out_to++;
+    g->itts[g->out_to++] = itt;
   }
 }
 
@@ -305,12 +297,14 @@ our_send (int fd, const void *buf, size_t n, int flags)
   if (n > GUARD_OUT_SIZE)
     return send (fd, buf, n, flags);
   memcpy (g->out + g->out_size, buf, n);
-  keep (g, g->out + g->out_size, n);
+  keep (g, g->out + g->out_size, n, NO_TAG);
+  if (n >= GUARD_BHS)           /* padding has less */
+    g->itt = get_be32 (g->out + g->out_size + 16);
   g->out_size += n;
   return n;
 }
 
-/* Data of a command. */
+/* Data of a command, whose header came just before. */
 static ssize_t
 our_writev (int fd, const struct iovec *iov, int n)
 {
@@ -325,7 +319,7 @@ our_writev (int fd, const struct iovec *iov, int n)
   if (!make_room (g, fd, n, 0))
     return -1;
   for (int i = 0; i < n; i++) {
-    keep (g, iov[i].iov_base, iov[i].iov_len);
+    keep (g, iov[i].iov_base, iov[i].iov_len, g->itt);
     size += iov[i].iov_len;
   }
   return size;

@@ -31,7 +31,6 @@ enum {
   AT_FLAGS = 1, AT_RESPONSE = 2, AT_STATUS = 3, AT_LENGTH = 5, AT_ITT = 16, AT_TTT = 20,
   AT_STATUS_CLASS = 36, AT_OFFSET = 40, AT_R2T_LENGTH = 44,
 };
-#define NO_TAG 0xffffffff
 /* Of a Login Response, RFC 7143 11.13.1: to the full feature phase. */
 #define FLAG_TRANSIT 0x80
 #define NSG_MASK 0x03
@@ -71,6 +70,7 @@ guard_submit (struct session *s, struct command *cmd)
     else if (!g->no_immediate)  /* in the command's own PDU */
       most = g->segment < g->first_burst ? g->segment : g->first_burst;
     cmd->asked = cmd->bytes < most ? cmd->bytes : most;
+    cmd->r2t_end = cmd->asked;  /* that need not be asked for */
   }
 }
 
@@ -352,47 +352,13 @@ guard_data (struct session *s, const uint8_t *data)
   return true;
 }
 
-/* Whose data is P?  That of each is sent in order; buffers of writes are their
- * own, but WRITE SAME has one block of zeroes for all. */
-static struct command *
-find_sender (struct session *s, const char *p)
-{
-  struct command *found = NULL;
-  struct list *l, *next;
-
-  list_for_each (l, next, &s->in_flight) {
-    struct command *cmd = list_entry (l, struct command, node);
-    const char *buf = cmd->buf;
-
-    if (cmd->dir != SCSI_XFER_WRITE || p < buf || p >= buf + cmd->bytes)
-      continue;
-    if (found == NULL || p == buf + cmd->sent)
-      found = cmd;
-    if (p == buf + cmd->sent)
-      break;
-  }
-  return found;
-}
-
-/* The parts of a large request have buffers side by side. */
 void
-guard_sent (struct session *s, const void *from, size_t size)
+guard_sent (struct session *s, uint32_t itt, size_t size)
 {
-  const char *p = from;
+  struct command *const cmd = find_command (s, itt);
 
-  while (size > 0) {
-    struct command *const cmd = find_sender (s, p);
-    uint32_t at, n;
-
-    if (cmd == NULL)
-      return;
-    at = p - (const char *) cmd->buf;
-    n = cmd->bytes - at < size ? cmd->bytes - at : size;
-    if (cmd->sent < at + n)
-      cmd->sent = at + n;
-    p += n;
-    size -= n;
-  }
+  if (cmd != NULL)
+    cmd->sent += size;
 }
 
 void

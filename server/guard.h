@@ -46,6 +46,7 @@
 /* Out: 128 Data-Out PDUs with their headers; 1 MiB in the segments of tgt. */
 #define GUARD_OUT_SIZE 8192
 #define GUARD_OUT_PIECES 256
+#define NO_TAG 0xffffffff       /* RFC 7143 11.2.1.8: no initiator task tag */
 
 struct session;
 struct command;
@@ -71,6 +72,8 @@ struct guard {
   unsigned out_from, out_to;    /* the pieces that are kept */
   unsigned out_size;            /* bytes of out */
   struct iovec pieces[GUARD_OUT_PIECES]; /* in out, or data of a command */
+  uint32_t itts[GUARD_OUT_PIECES]; /* of which one; NO_TAG: in out */
+  uint32_t itt;                 /* of the header that was kept last */
   uint8_t out[GUARD_OUT_SIZE];
 };
 
@@ -98,8 +101,10 @@ extern bool guard_header (struct session *s);
 extern bool guard_data (struct session *s, const uint8_t *data);
 extern bool guard_wants_data (const struct guard *g);
 extern void guard_refill (struct session *s);
-/* SIZE bytes of data, FROM on, are in the socket. */
-extern void guard_sent (struct session *s, const void *from, size_t size);
+/* So many more bytes of the data of the command with that initiator task tag are
+ * in the socket.  Data is sent in order, and once; several commands may have the
+ * same buffer (WRITE SAME, nbdkit's zeroes). */
+extern void guard_sent (struct session *s, uint32_t itt, size_t size);
 /* CMD is about to be submitted. */
 extern void guard_submit (struct session *s, struct command *cmd);
 /* A read that had a good status: did all of it come? */
