@@ -147,6 +147,7 @@ GROUPS = {
         role("r2t-beyond", BAD + "R2T for 65536 bytes", **WRITE),
         harmless("r2t-zero", after=None),
         role("r2t-unknown", BAD + "R2T for what is not a write", **WRITE),
+        role("r2t-sent", BAD + "R2T for data that was asked for before", **WRITE),
         role("r2t-again", BAD + "R2T for data that was asked for before", **WRITE),
         # The target's word is the disk's: what it dropped is dropped.
         role("early-answer", BAD + "a write was answered before", **WRITE),

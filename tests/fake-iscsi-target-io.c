@@ -513,6 +513,8 @@ go_on (struct connection *c, struct pending_write *w)
     send_r2t (c, w, itt, w->got, 0);
   if (evil (EVIL_R2T_UNKNOWN))
     send_r2t (c, w, itt ^ 0x40000000, w->got, n);
+  if (w->got > 0 && evil (EVIL_R2T_SENT))
+    send_r2t (c, w, itt, 0, w->got);
   if (evil (EVIL_R2T_HUGE))
     send_r2t (c, w, itt, w->got, 0xfffff000);
   else if (evil (EVIL_R2T_BEYOND))
