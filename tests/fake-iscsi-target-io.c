@@ -500,6 +500,8 @@ go_on (struct connection *c, struct pending_write *w)
   if (n == 0) {
     struct pending_write mine = *w;
 
+    if (w->r2tsn == 0 && evil (EVIL_R2T_SENT))
+      send_r2t (c, w, itt, 0, w->edtl);
     w->data = NULL;
     drop_write (c, w);
     finish (c, mine.command, mine.data, mine.edtl);
@@ -513,8 +515,6 @@ go_on (struct connection *c, struct pending_write *w)
     send_r2t (c, w, itt, w->got, 0);
   if (evil (EVIL_R2T_UNKNOWN))
     send_r2t (c, w, itt ^ 0x40000000, w->got, n);
-  if (w->got > 0 && evil (EVIL_R2T_SENT))
-    send_r2t (c, w, itt, 0, w->got);
   if (evil (EVIL_R2T_HUGE))
     send_r2t (c, w, itt, w->got, 0xfffff000);
   else if (evil (EVIL_R2T_BEYOND))

@@ -204,7 +204,7 @@ extern bool disk_mapped (struct disk *d, uint64_t lba, uint64_t max, uint64_t *r
   X (R2T_UNKNOWN, "r2t-unknown", 0, "writes: R2T of an unknown task first") \
   X (R2T_FOR_NOP, "r2t-for-nop", 0, "NOP-Out is answered with an R2T") \
   X (R2T_AGAIN, "r2t-again", 0, "writes: each R2T comes 2000 times") \
-  X (R2T_SENT, "r2t-sent", 0, "writes: R2T for what came with the command first") \
+  X (R2T_SENT, "r2t-sent", 0, "writes: R2T for all that has come, and GOOD") \
   X (EARLY_ANSWER, "early-answer", 0, "writes: R2T for all, and GOOD without waiting for it") \
   X (SHORT_READ, "short-read", 0, "reads: half of it, GOOD, residual") \
   X (SHORT_READ_SILENT, "short-read-silent", 0, "reads: half of it, GOOD, no residual") \
