@@ -118,8 +118,8 @@ read_header (struct guard *g, int fd, void *buf, size_t n, int flags)
   return guard_header (guarded) ? r : no (EPROTO);
 }
 
-/* Read in one go.  What more of it is in the processor's cache when it is sent
- * on costs less; and the client need not wait for the rest. */
+/* Bytes in one go.  The less is read before it is sent on, the more of it is
+ * still in the processor's cache; and the client need not wait for the rest. */
 #define AT_ONCE (256 * 1024)
 
 static void
@@ -299,7 +299,7 @@ our_send (int fd, const void *buf, size_t n, int flags)
   memcpy (g->out + g->out_size, buf, n);
   keep (g, g->out + g->out_size, n, NO_TAG);
   if (n >= GUARD_BHS)           /* padding has less */
-    g->itt = get_be32 (g->out + g->out_size + 16);
+    g->itt = get_be32 (g->out + g->out_size + GUARD_AT_ITT);
   g->out_size += n;
   return n;
 }
@@ -333,7 +333,6 @@ guard_enter (struct session *s)
   guarded = s;
   guarded_fd = iscsi_get_fd (s->ctx);
   guard_refill (s);
-  s->guard.taken = 0;
   s->guard.ahead = installed && reads_ahead (s);
   s->guard.drained = false;
 }

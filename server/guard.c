@@ -28,7 +28,7 @@ enum {
 };
 /* Offsets in the header, RFC 7143 11. */
 enum {
-  AT_FLAGS = 1, AT_RESPONSE = 2, AT_STATUS = 3, AT_LENGTH = 5, AT_ITT = 16, AT_TTT = 20,
+  AT_FLAGS = 1, AT_RESPONSE = 2, AT_STATUS = 3, AT_LENGTH = 5, AT_TTT = 20,
   AT_STATUS_CLASS = 36, AT_OFFSET = 40, AT_R2T_LENGTH = 44,
 };
 /* Of a Login Response, RFC 7143 11.13.1: to the full feature phase. */
@@ -201,7 +201,7 @@ guard_header (struct session *s)
   struct guard *g = &s->guard;
   const uint8_t *h = g->header;
   const uint8_t opcode = h[0] & 0x3f;
-  const uint32_t itt = get_be32 (&h[AT_ITT]);
+  const uint32_t itt = get_be32 (&h[GUARD_AT_ITT]);
   const uint32_t size = get_be32 (&h[AT_LENGTH - 1]) & 0xffffff;
 
   g->data_size = (size + 3) & ~3u;
@@ -365,4 +365,5 @@ void
 guard_refill (struct session *s)
 {
   s->guard.budget = BUDGET;
+  s->guard.taken = 0;
 }

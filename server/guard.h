@@ -28,7 +28,8 @@
  * Data that is kept belongs to a command that is in flight, and is not touched
  * before that is over: a command that is answered before all its data was sent
  * is the end of the session (scsi_response), and so is what makes libiscsi cancel
- * commands (fence.h).  A session that dies sends nothing any more.
+ * commands (fence.h).  A session that has died sends nothing any more; its commands
+ * are kept until its context is gone.
  *
  * Lock held, all but guard_install.
  */
@@ -41,6 +42,7 @@
 #include <sys/uio.h>
 
 #define GUARD_BHS 48            /* basic header segment, RFC 7143 11.2.1 */
+#define GUARD_AT_ITT 16         /* in it, initiator task tag */
 /* Bytes.  In: a few answers to reads of 4 KiB, each with its header. */
 #define GUARD_IN_SIZE (32 * 1024)
 /* Out: 128 Data-Out PDUs with their headers; 1 MiB in the segments of tgt. */

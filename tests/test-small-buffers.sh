@@ -37,7 +37,9 @@ for job in 'mixed --rw=randwrite --bsrange=512-256k --time_based --runtime=4' 'l
     assert_fio_runs
   fi
   fio_finish
-  for bytes in $(buffers); do
+  sizes=$(buffers)
+  assert_equal "our sockets" 2 "$(wc -w <<<"$sizes")"
+  for bytes in $sizes; do
     assert_less "bytes that a socket takes" "$bytes" 65536
   done
 done

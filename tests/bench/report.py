@@ -42,8 +42,12 @@ class Result:
 
     def ratio(self, kind, key="iops", to=None):
         """To qemu-nbd: the median of the rounds' ratios, since the machine is not
-        equally fast in all of them."""
-        v = [a[key] / b[key] for a, b in zip(self.samples[kind], self.samples[to or self.them])
+        equally fast in all of them.  The limits are no part of the rounds."""
+        to = to or self.them
+        if len(self.samples[kind]) != len(self.samples[to]):
+            a, b = self.median(kind, key), self.median(to, key)
+            return a / b if a is not None and b else None
+        v = [a[key] / b[key] for a, b in zip(self.samples[kind], self.samples[to])
              if a[key] is not None and b[key]]
         return statistics.median(v) if v else None
 
@@ -160,12 +164,20 @@ def write_json(path, results, goals, args, seconds):
 
 
 def merge(paths, sizes, us, them):
-    """What write_json wrote in several runs, as if it had been one: results, goals,
-    the number of rounds, and the seconds of each.  sizes: bytes of each row."""
+    """What write_json wrote in several runs on one machine, as if it had been one:
+    results, goals, the number of rounds, the seconds of each, and the machine.
+    sizes: bytes of each row.  ValueError: they do not belong together."""
     docs = []
     for p in paths:
         with open(p) as f:
             docs.append(json.load(f))
+    alike = [(d["machine"].rsplit(", ", 2)[0], d["runtime"],
+              [(r["mode"], r["backend"], r["row"], list(r["servers"])) for r in d["results"]])
+             for d in docs]
+    for p, a in zip(paths, alike):
+        if a != alike[0]:
+            raise ValueError("%s: another machine, runtime, rows or servers than in %s"
+                             % (p, paths[0]))
     results, goals = {}, {}
     for d in docs:
         for r in d["results"]:
@@ -183,7 +195,8 @@ def merge(paths, sizes, us, them):
             value=(statistics.mean if g[0].noise else statistics.median)(x.value for x in g),
             noise=sum(x.noise ** 2 for x in g) ** 0.5 / len(g),
             samples=sum((x.samples for x in g), []))
-        for g in goals.values()], sum(d["rounds"] for d in docs), docs[0]["runtime"]
+        for g in goals.values()], sum(d["rounds"] for d in docs), docs[0]["runtime"], \
+        "%s, %s" % (alike[0][0], " and ".join(d["machine"].rsplit(", ", 2)[1] for d in docs))
 
 
 def table(rows):
@@ -212,7 +225,8 @@ def markdown(results, goals, args):
         rows.append([name] + [cell(by.get((g, name))) for g in groups]
                     + [number(first and first.ratio(first.us, k), "%.2f")
                        for k in ("cpu", "p99")])
-    out = "%s.\nMedians of up to %d rounds of %g s" % (machine(), args.rounds, args.runtime)
+    out = "%s.\nMedians of up to %d rounds of %g s" % (
+        args.machine or machine(), args.rounds, args.runtime)
     noisy, n = noisy_samples(results)
     out += "; before %d of %d measurements other work kept over 10 %% of the CPUs busy.\n\n" % (
         noisy, n) if noisy else ".\n\n"
