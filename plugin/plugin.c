@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control.h"
-#include "nexus.h"
-#include "notify.h"
+#include "control/control.h"
+#include "fence/nexus.h"
+#include "control/notify.h"
 #include "stream.h"
 
 struct engine *engine;

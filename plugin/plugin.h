@@ -8,7 +8,7 @@
 
 #include <nbdkit-plugin.h>
 
-#include "engine.h"
+#include "engine/engine.h"
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 

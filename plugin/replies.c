@@ -11,7 +11,7 @@
 #include <sys/uio.h>
 
 #include "stream.h"
-#include "bytes.h"
+#include "base/bytes.h"
 
 /* Of one client at a time.  More is not read from its socket; one request may
  * be larger. */

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "stream.h"
-#include "bytes.h"
+#include "base/bytes.h"
 
 /* So often, in seconds, nbdkit gets a request that it need not have. */
 #define SAMPLE 0.1

@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "stream.h"
-#include "bytes.h"
-#include "hook.h"
+#include "base/bytes.h"
+#include "iscsi/hook.h"
 
 /* Sockets with a higher number are served by nbdkit alone. */
 #define MAX_FD 4096

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "bytes.h"
+#include "base/bytes.h"
 #include "fake-libiscsi.h"
 
 struct fake_disk {

@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "bytes.h"
+#include "base/bytes.h"
 #include "fake-libiscsi.h"
 
 enum ctx_state { NEW, CONNECTING, CONNECTED, LOGGED_IN, DESTROYED };

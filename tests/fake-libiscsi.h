@@ -29,7 +29,7 @@
 #include <iscsi/iscsi.h>
 #include <iscsi/scsi-lowlevel.h>
 
-#include "list.h"
+#include "base/list.h"
 
 #define FAKE_TARGET "iqn.2026-11.test.fake:disk"
 

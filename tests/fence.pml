@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* In-doubt write fencing (server/fence.c, server/nexus.c), as a model for spin:
+/* In-doubt write fencing (server/fence/fence.c, server/fence/nexus.c), as a model for spin:
  * one block, two paths A and B, two clients, a server that may be killed.
  * tests/test-fence-model.sh runs it.
  *

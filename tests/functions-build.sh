@@ -11,11 +11,12 @@ build_objects () {
   mkdir -p "$dir"
   build_flags=(-std=gnu11 -g -O1 -fPIC -I"$top_builddir" -I"$top_srcdir/server"
                -I"$top_srcdir/plugin" -I"$top_srcdir/tests" "$@")
-  printf '%s\n' "$top_srcdir"/server/*.c "$top_srcdir"/plugin/*.c |
+  (cd "$top_srcdir" && printf '%s\n' server/*/*.c plugin/*.c) |
     xargs -P2 -I{} sh -c '
-      src=$1; dir=$2; cc=$3; shift 3
-      exec "$cc" "$@" -c "$src" -o "$dir/$(basename "$(dirname "$src")")-$(basename "$src" .c).o"
-    ' sh {} "$dir" "$build_cc" "${build_flags[@]}" || fail "does not compile with $*"
+      src=$1; dir=$2; cc=$3; top=$4; shift 4
+      o=$(echo "${src%.c}" | tr / -).o
+      exec "$cc" "$@" -c "$top/$src" -o "$dir/$o"
+    ' sh {} "$dir" "$build_cc" "$top_srcdir" "${build_flags[@]}" || fail "does not compile with $*"
 }
 build_libs=(-liscsi -lev -ljansson -lpthread)
 # build_plugin FOLDER FLAG...

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "engine.h"
+#include "engine/engine.h"
 
 #define MAX_LINES 2000
 static pthread_mutex_t log_mutex = PTHREAD_MUTEX_INITIALIZER;

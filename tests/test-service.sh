@@ -17,7 +17,7 @@ mkdir -p "$tmpdir/units" "$tmpdir/man/man8" "$tmpdir/man/man1"
 man=--man=no
 if command -v man >/dev/null; then
   man=--man=yes
-  pod2man "$top_srcdir/server/mpiscsi.pod" >"$tmpdir/man/man8/mpiscsi.8"
+  pod2man "$top_srcdir/server/cmd/mpiscsi.pod" >"$tmpdir/man/man8/mpiscsi.8"
   pod2man "$top_srcdir/plugin/nbdkit-mpiscsi-plugin.pod" >"$tmpdir/man/man1/nbdkit-mpiscsi-plugin.1"
 fi
 verify () { # UNIT

@@ -22,7 +22,7 @@ tgt_target t 1
 tgt_lun t 1 1 "$tmpdir/disk" thin_provisioning=1
 start_proxy "${portal[@]}"
 # The portal group stays unknown, as with a target that does not tell it, so that
-# nothing but the lost portal itself will do (server/portal-group.c).
+# nothing but the lost portal itself will do (server/iscsi/portal-group.c).
 export LIBISCSI_DEBUG=0
 start () {
   reset_proxy

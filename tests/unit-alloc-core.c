@@ -19,12 +19,12 @@
 #include <cmocka.h>
 
 #include "alloc-fail.h"
-#include "bindings.h"
-#include "conf.h"
-#include "control-request.h"
-#include "options.h"
-#include "prio.h"
-#include "topology.h"
+#include "rules/bindings.h"
+#include "conf/conf.h"
+#include "control/control-request.h"
+#include "conf/options.h"
+#include "rules/prio.h"
+#include "control/topology.h"
 
 static char dir[] = "/tmp/mpiscsi-unit.XXXXXX";
 static char err[ERR_SIZE];

@@ -23,10 +23,10 @@
 #include <jansson.h>
 
 #include "alloc-fail.h"
-#include "control.h"
+#include "control/control.h"
 #include "fake-libiscsi.h"
 #include "log-capture.h"
-#include "fence.h"
+#include "fence/fence.h"
 #include "plugin.h"
 
 #define BLOCKS 1024

@@ -19,7 +19,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "bindings.h"
+#include "rules/bindings.h"
 
 static char dir[40], file[80];
 static char err[ERR_SIZE];

@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "conf-internal.h"
+#include "conf/conf-internal.h"
 
 static struct settings *s;
 static char err[ERR_SIZE];

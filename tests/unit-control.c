@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "control-request.h"
+#include "control/control-request.h"
 
 static void
 good_requests (void **unused)

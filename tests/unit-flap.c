@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "flap.h"
+#include "rules/flap.h"
 
 static const struct map_settings off;
 static const struct map_settings san = {

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "health.h"
+#include "rules/health.h"
 
 static const struct health_input quiet = {
   .now = 1000, .last_rx = 1000,

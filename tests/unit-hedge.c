@@ -16,9 +16,9 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "engine.h"
+#include "engine/engine.h"
 #include "fake-libiscsi.h"
-#include "hedge.h"
+#include "multipath/hedge.h"
 
 #define BLOCKS 1024
 #define BS 512

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "indoubt.h"
+#include "rules/indoubt.h"
 
 /* ---- memory that fails ---------------------------------------------------- */
 

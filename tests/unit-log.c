@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "engine.h"
+#include "engine/engine.h"
 
 /* A reader who may stop to read. */
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;

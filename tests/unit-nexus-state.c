@@ -19,8 +19,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "nexus-state.h"
-#include "state-dir.h"
+#include "rules/nexus-state.h"
+#include "base/state-dir.h"
 
 #define NAME "iqn.2026-11.test.unit:nexus"
 #define ISID 0x0a0b0c

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "prio.h"
+#include "rules/prio.h"
 
 static const struct prio_names names = {
   .hbtl = "3:0:1:1", .devname = "10.0.0.1:3260", .serial = "SN42",

@@ -29,9 +29,9 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "engine.h"
-#include "fence.h"
-#include "nexus.h"
+#include "engine/engine.h"
+#include "fence/fence.h"
+#include "fence/nexus.h"
 #include "fake-libiscsi.h"
 
 #define BS 512

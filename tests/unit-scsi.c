@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The parsers of server/inquiry.c and server/sense.c, and the builders of
- * server/cdb.c.  The dumps are from tgt 1.0.85 (a 64 MiB LUN 1).
+/* The parsers of server/scsi/inquiry.c and server/scsi/sense.c, and the builders of
+ * server/scsi/cdb.c.  The dumps are from tgt 1.0.85 (a 64 MiB LUN 1).
  *
  * Inputs go through exact (), an allocation of just their length, so that
  * AddressSanitizer sees a read of the first byte beyond.
@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "scsi.h"
+#include "scsi/scsi.h"
 
 static uint8_t *
 exact (const void *src, size_t len)

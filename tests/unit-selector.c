@@ -11,7 +11,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "selector.h"
+#include "rules/selector.h"
 
 #define N 4
 

@@ -12,9 +12,9 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "conf.h"
-#include "options.h"
-#include "settings.h"
+#include "conf/conf.h"
+#include "conf/options.h"
+#include "conf/settings.h"
 
 static struct settings *s;
 static char err[ERR_SIZE];

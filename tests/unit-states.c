@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "states.h"
+#include "rules/states.h"
 
 static void
 session_cells (void **unused)

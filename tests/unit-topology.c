@@ -14,8 +14,8 @@
 
 #include <cmocka.h>
 
-#include "latency.h"
-#include "topology.h"
+#include "rules/latency.h"
+#include "control/topology.h"
 
 /* ---- something to print ------------------------------------------------------- */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* server/verdict.c: each row of the table, then what must hold for every
+/* server/scsi/verdict.c: each row of the table, then what must hold for every
  * status with every sense there is.
  */
 #include <errno.h>
@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "scsi.h"
+#include "scsi/scsi.h"
 
 #define ANY (-1)
 

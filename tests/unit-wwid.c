@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* VPD page 83h to WWID (server/wwid.c).  What is expected follows scsi_id's
+/* VPD page 83h to WWID (server/scsi/wwid.c).  What is expected follows scsi_id's
  * rules; the page of tgt is a dump of tgt 1.0.85, the others are built like
  * the arrays build them.
  */
@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "scsi.h"
+#include "scsi/scsi.h"
 
 /* A page under construction. */
 struct page {

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conf.h"
+#include "conf/conf.h"
 
 #define CHECK(what) do { if (!(what)) abort (); } while (0)
 

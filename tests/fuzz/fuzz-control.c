@@ -2,7 +2,7 @@
 /* libFuzzer target: requests of the control socket.
  *
  *   clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -I. -Iserver \
- *     tests/fuzz/fuzz-control.c server/control-request.c -ljansson
+ *     tests/fuzz/fuzz-control.c server/control/control-request.c -ljansson
  *   ./a.out -max_total_time=60 -max_len=4096 NEWDIR tests/fuzz/corpus-control
  */
 #include <stdio.h>
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control-request.h"
+#include "control/control-request.h"
 #include "must.h"
 
 static void

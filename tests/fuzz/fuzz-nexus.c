@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "nexus-state.h"
+#include "rules/nexus-state.h"
 #include "must.h"
 
 static bool

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "settings.h"
+#include "conf/settings.h"
 
 #define CHECK(what) do { if (!(what)) abort (); } while (0)
 

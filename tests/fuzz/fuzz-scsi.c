@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "scsi.h"
+#include "scsi/scsi.h"
 #include "must.h"
 
 /* It ends, and would not hurt a log. */

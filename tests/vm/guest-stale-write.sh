@@ -33,7 +33,7 @@ start_proxy () { # TARGET-PORTAL-A TARGET-PORTAL-B: sets portals
 stop_proxy () { kill "$proxy_pid"; wait "$proxy_pid" || :; rm -f /run/proxy.sock; }
 ctl () { "$PROXY" ctl /run/proxy.sock "$@" || fail "proxy: $*"; }
 # The portal group stays unknown, as with a target that does not tell it, so that
-# nothing but the lost portal itself will do (server/portal-group.c).
+# nothing but the lost portal itself will do (server/iscsi/portal-group.c).
 export LIBISCSI_DEBUG=0
 start () { # [PARAMETER]...
   mark_log

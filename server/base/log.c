@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Log lines go to one sink; who runs us (plugin, command, test) sets it. */
+#include <config.h>
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "engine/engine.h"
+#include "base/log.h"
+
+static void
+sink_stderr (enum log_level level, const char *line)
+{
+  if (level != LOG_LEVEL_DEBUG)
+    fprintf (stderr, "mpiscsi: %s%s\n",
+             level == LOG_LEVEL_ERROR ? "error: " :
+             level == LOG_LEVEL_WARNING ? "warning: " : "", line);
+}
+
+static void (*sink) (enum log_level level, const char *line) = sink_stderr;
+
+void
+log_set_sink (void (*s) (enum log_level level, const char *line))
+{
+  sink = s ? s : sink_stderr;
+}
+
+void
+log_write (enum log_level level, const char *line)
+{
+  sink (level, line);
+}
+
+void
+log_line (enum log_level level, const char *fs, ...)
+{
+  char line[LOG_LINE];
+  va_list args;
+  char *p;
+
+  va_start (args, fs);
+  vsnprintf (line, sizeof line, fs, args);
+  va_end (args);
+  /* Names come from the network: one line stays one line. */
+  for (p = line; *p; ++p)
+    if ((unsigned char) *p < ' ' || *p == 0x7f)
+      *p = '?';
+  if (!log_thread_put (level, line))
+    log_write (level, line);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* mpiscsi check: is the configuration file good, and what would it do?
+ * Nothing is connected to. */
+#include <config.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd/cmd.h"
+#include "conf/conf-internal.h"
+#include "conf/options.h"
+
+static void
+print_aliases (const struct conf *conf)
+{
+  for (const struct conf_multipath *m = conf->multipaths; m; m = m->next)
+    if (m->options.values.alias)
+      printf ("# export %s: the LUN with the WWID %s\n",
+              m->options.values.alias, m->wwid);
+}
+
+/* In the file's grammar, as `multipath -t` prints its own. */
+static void
+print_section (const char *name, struct settings *s, unsigned where)
+{
+  printf ("%s {\n", name);
+  for (const struct option *o = options; o->name; ++o) {
+    char text[1024];
+
+    if (!(o->where & where) || o->type == OPTION_PORTALS)
+      continue;
+    option_text (o, option_field (o, s), text, sizeof text);
+    if (text[0] && !(o->type == OPTION_LUN && s->lun < 0))
+      printf (strchr (text, ' ') ? "\t%s \"%s\"\n" : "\t%s %s\n", o->name,
+              text);
+  }
+  printf ("}\n");
+}
+
+int
+cmd_check (const struct cmd *cmd)
+{
+  struct settings *s = cmd_settings (cmd);
+  char initiator[ISCSI_NAME_SIZE], portal[300];
+  char **argv;
+
+  if (s == NULL)
+    return CMD_FAILED;
+  printf ("# %s is good\n", cmd->conf ? cmd->conf : CMD_CONF);
+  if (s->initiator_name == NULL) {
+    settings_default_initiator (NULL, initiator);
+    printf ("# initiator name: %s\n", initiator);
+  }
+  argv = cmd_serve_argv (cmd, cmd->conf ? cmd->conf : CMD_CONF, s);
+  printf ("#");
+  for (char **p = argv; p && *p; ++p)
+    printf (" %s", *p);
+  putchar ('\n');
+  cmd_free_argv (argv);
+  for (size_t i = 0; i < s->nr_portals; ++i)
+    printf ("# portal: %s\n", portal_text (&s->portals[i], portal,
+                                           sizeof portal));
+  if (s->conf)
+    print_aliases (s->conf);
+  print_section ("iscsi", s, IN_ISCSI);
+  print_section ("defaults", s, IN_DEFAULTS);
+  settings_free (s);
+  return 0;
+}

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* mpiscsi serve: becomes nbdkit with our plugin, with what the file's nbd
+ * section says. */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "cmd/cmd.h"
+#include "conf/conf.h"
+
+/* Each of nbdkit's threads waits for one request: more of them than its own
+ * 16 keep several paths busy, and sleeping ones cost nothing but a stack. */
+#define THREADS 64
+
+struct vector {
+  char **v;
+  size_t n;
+  bool failed;
+};
+
+static void
+__attribute__ ((format (printf, 2, 3)))
+add (struct vector *a, const char *fs, ...)
+{
+  char **v = reallocarray (a->v, a->n + 2, sizeof *v);
+  va_list args;
+
+  if (v == NULL) {
+    a->failed = true;
+    return;
+  }
+  a->v = v;
+  va_start (args, fs);
+  if (vasprintf (&v[a->n], fs, args) == -1) {
+    v[a->n] = NULL;
+    a->failed = true;
+  }
+  va_end (args);
+  a->n++;
+  v[a->n] = NULL;
+}
+
+void
+cmd_free_argv (char **argv)
+{
+  for (char **p = argv; p && *p; ++p)
+    free (*p);
+  free (argv);
+}
+
+/* Built next to us, or installed where nbdkit finds it by its name. */
+static const char *
+find_plugin (const struct cmd *cmd, char *buf, size_t size)
+{
+  char self[4096];
+  const ssize_t n = readlink ("/proc/self/exe", self, sizeof self - 1);
+  char *slash;
+
+  if (cmd->plugin)
+    return cmd->plugin;
+  if (getenv ("MPISCSI_PLUGIN"))
+    return getenv ("MPISCSI_PLUGIN");
+  if (n > 0) {
+    self[n] = '\0';
+    for (int up = 0; up < 3; ++up) {
+      slash = strrchr (self, '/');
+      if (slash == NULL)
+        break;
+      *slash = '\0';
+      if (snprintf (buf, size, "%s/mpiscsi.so", self) < (int) size &&
+          access (buf, R_OK) == 0)
+        return buf;
+    }
+  }
+  return "mpiscsi";
+}
+
+/* Below the runtime directory, named after the file: "mpiscsi.nbd". */
+static void
+add_default_socket (struct vector *a, const char *conf_file)
+{
+  const char *run = getenv ("XDG_RUNTIME_DIR");
+  const char *base = strrchr (conf_file, '/');
+  size_t len;
+
+  if (run == NULL || run[0] != '/')
+    run = "/run";
+  base = base ? base + 1 : conf_file;
+  len = strlen (base);
+  if (len > 5 && strcmp (base + len - 5, ".conf") == 0)
+    len -= 5;
+  add (a, "-U");
+  add (a, "%s/mpiscsi/%.*s.nbd", run, (int) len, base);
+}
+
+/* nbdkit itself listens on one kind of socket only. */
+static bool
+needs_two (const struct conf_nbd *nbd)
+{
+  return nbd && nbd->unix_socket && nbd->port > 0;
+}
+
+static void
+add_sockets (struct vector *a, const struct conf_nbd *nbd,
+             const char *conf_file)
+{
+  if (needs_two (nbd))
+    return;                     /* they are handed over open */
+  if (nbd == NULL || (nbd->unix_socket == NULL && nbd->port == 0))
+    add_default_socket (a, conf_file);
+  else if (nbd->unix_socket) {
+    add (a, "-U");
+    add (a, "%s", nbd->unix_socket);
+  }
+  else {
+    if (nbd->vsock)
+      add (a, "--vsock");
+    else if (nbd->address) {
+      add (a, "-i");
+      add (a, "%s", nbd->address);
+    }
+    add (a, "-p");
+    add (a, "%u", nbd->port);
+  }
+}
+
+static void
+add_words (struct vector *a, const char *prefix, const char *words)
+{
+  while (words && *words) {
+    const size_t n = strcspn (words, " \t");
+
+    if (n > 0)
+      add (a, "%s%.*s", prefix, (int) n, words);
+    words += n + strspn (words + n, " \t");
+  }
+}
+
+char **
+cmd_serve_argv (const struct cmd *cmd, const char *conf_file,
+                const struct settings *s)
+{
+  const struct conf_nbd *nbd = s->conf ? conf_nbd (s->conf) : NULL;
+  static const char *const tls[] = {
+    [TLS_OFF] = "off", [TLS_ON] = "on", [TLS_REQUIRE] = "require",
+  };
+  struct vector a = { NULL, 0, false };
+  char plugin[4200], *absolute;
+
+  add (&a, "%s", getenv ("NBDKIT") ? getenv ("NBDKIT") : "nbdkit");
+  add (&a, "-f");
+  add_sockets (&a, nbd, conf_file);
+  add (&a, "-t");
+  add (&a, "%u", nbd && nbd->threads ? nbd->threads : THREADS);
+  if (nbd) {
+    if (nbd->tls != TLS_OFF)
+      add (&a, "--tls=%s", tls[nbd->tls]);
+    if (nbd->tls_certificates)
+      add (&a, "--tls-certificates=%s", nbd->tls_certificates);
+    if (nbd->tls_psk)
+      add (&a, "--tls-psk=%s", nbd->tls_psk);
+    if (nbd->tls_verify_peer)
+      add (&a, "--tls-verify-peer");
+    if (nbd->read_only)
+      add (&a, "-r");
+    if (nbd->user)
+      add (&a, "--user=%s", nbd->user);
+    if (nbd->group)
+      add (&a, "--group=%s", nbd->group);
+    if (nbd->pid_file)
+      add (&a, "--pidfile=%s", nbd->pid_file);
+    if (nbd->log)
+      add (&a, "--log=%s", nbd->log);
+    add_words (&a, "--filter=", nbd->filters);
+  }
+  for (char **p = cmd->more; p && *p; ++p)
+    add (&a, "%s", *p);
+  add (&a, "%s", find_plugin (cmd, plugin, sizeof plugin));
+  absolute = realpath (conf_file, NULL);
+  add (&a, "config=%s", absolute ? absolute : conf_file);
+  free (absolute);
+  if (a.failed) {
+    cmd_free_argv (a.v);
+    return NULL;
+  }
+  return a.v;
+}
+
+/* nbdkit leaves its socket's file when it ends, and does not start when there
+ * is one: without this, no service could be restarted. */
+static void
+remove_left_behind (const char *path)
+{
+  struct sockaddr_un addr = { .sun_family = AF_UNIX };
+  struct stat st;
+  int fd;
+
+  if (strlen (path) >= sizeof addr.sun_path || lstat (path, &st) == -1 ||
+      !S_ISSOCK (st.st_mode))
+    return;                     /* bind says what is wrong, if anything is */
+  strcpy (addr.sun_path, path);
+  fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd == -1)
+    return;
+  if (connect (fd, (const struct sockaddr *) &addr, sizeof addr) == -1 &&
+      errno == ECONNREFUSED)
+    unlink (path);
+  close (fd);
+}
+
+/* ---- two sockets at once ------------------------------------------------------------- */
+
+static int
+listen_unix (const char *path)
+{
+  struct sockaddr_un addr = { .sun_family = AF_UNIX };
+  int fd;
+
+  if (strlen (path) >= sizeof addr.sun_path) {
+    cmd_error ("%s: longer than %zu bytes", path, sizeof addr.sun_path - 1);
+    return -1;
+  }
+  strcpy (addr.sun_path, path);
+  remove_left_behind (path);
+  fd = socket (AF_UNIX, SOCK_STREAM, 0);
+  if (fd == -1 ||
+      bind (fd, (const struct sockaddr *) &addr, sizeof addr) == -1 ||
+      listen (fd, SOMAXCONN) == -1) {
+    cmd_error ("%s: %m", path);
+    return -1;
+  }
+  return fd;
+}
+
+static int
+listen_tcp (const struct conf_nbd *nbd)
+{
+  const struct addrinfo hints = {
+    .ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM,
+  };
+  const int one = 1, zero = 0;
+  struct addrinfo *ai = NULL;
+  char port[8];
+  int fd, r;
+
+  snprintf (port, sizeof port, "%u", nbd->port);
+  /* Without an address: one IPv6 socket that takes IPv4 as well. */
+  r = getaddrinfo (nbd->address ? nbd->address : "::", port, &hints, &ai);
+  if (r != 0 && nbd->address == NULL)
+    r = getaddrinfo ("0.0.0.0", port, &hints, &ai);
+  if (r != 0) {
+    cmd_error ("%s: %s", nbd->address ? nbd->address : "::",
+               gai_strerror (r));
+    return -1;
+  }
+  fd = socket (ai->ai_family, SOCK_STREAM, 0);
+  if (fd != -1) {
+    setsockopt (fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (ai->ai_family == AF_INET6)
+      setsockopt (fd, IPPROTO_IPV6, IPV6_V6ONLY, nbd->address ? &one : &zero,
+                  sizeof one);
+  }
+  if (fd == -1 || bind (fd, ai->ai_addr, ai->ai_addrlen) == -1 ||
+      listen (fd, SOMAXCONN) == -1) {
+    cmd_error ("port %u: %m", nbd->port);
+    fd = -1;
+  }
+  freeaddrinfo (ai);
+  return fd;
+}
+
+/* As systemd hands over sockets: file descriptors 3 and 4 (sd_listen_fds). */
+static bool
+hand_over (const struct conf_nbd *nbd)
+{
+  const int fds[2] = { listen_unix (nbd->unix_socket), listen_tcp (nbd) };
+  int high[2];
+  char pid[24];
+
+  if (fds[0] == -1 || fds[1] == -1)
+    return false;
+  for (int i = 0; i < 2; ++i) {
+    high[i] = fcntl (fds[i], F_DUPFD, 10);      /* out of the way */
+    close (fds[i]);
+  }
+  for (int i = 0; i < 2; ++i) {
+    if (high[i] == -1 || dup2 (high[i], 3 + i) == -1) {
+      cmd_error ("cannot hand over the sockets: %m");
+      return false;
+    }
+    close (high[i]);
+  }
+  snprintf (pid, sizeof pid, "%ld", (long) getpid ());
+  setenv ("LISTEN_PID", pid, 1);
+  setenv ("LISTEN_FDS", "2", 1);
+  unsetenv ("LISTEN_FDNAMES");
+  return true;
+}
+
+/* The default socket's directory. */
+static void
+make_run_directory (void)
+{
+  const char *run = getenv ("XDG_RUNTIME_DIR");
+  char dir[4096];
+
+  snprintf (dir, sizeof dir, "%s/mpiscsi", run && run[0] == '/' ? run : "/run");
+  mkdir (dir, 0700);            /* nbdkit says what is wrong */
+}
+
+int
+cmd_serve (const struct cmd *cmd)
+{
+  struct settings *s = cmd_settings (cmd);
+  const struct conf_nbd *nbd;
+  char **argv;
+
+  if (s == NULL)
+    return CMD_FAILED;
+  nbd = s->conf ? conf_nbd (s->conf) : NULL;
+  argv = cmd_serve_argv (cmd, cmd->conf ? cmd->conf : CMD_CONF, s);
+  if (argv == NULL) {
+    cmd_error ("out of memory");
+    settings_free (s);
+    return CMD_FAILED;
+  }
+  if (cmd->dry_run) {
+    for (char **p = argv; *p; ++p)
+      printf ("%s%s", *p, p[1] ? " " : "\n");
+    if (needs_two (nbd))
+      printf ("# with sockets handed over: %s, port %u\n", nbd->unix_socket,
+              nbd->port);
+  }
+  else if (!needs_two (nbd) || hand_over (nbd)) {
+    make_run_directory ();
+    for (char **p = argv; *p; ++p)
+      if (strcmp (*p, "-U") == 0 && p[1])
+        remove_left_behind (p[1]);
+    fflush (stdout);
+    execvp (argv[0], argv);
+    cmd_error ("cannot run %s: %m", argv[0]);
+  }
+  cmd_free_argv (argv);
+  settings_free (s);
+  return cmd->dry_run ? 0 : CMD_FAILED;
+}

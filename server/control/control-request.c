@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Requests of the control socket: one line of JSON, from whoever could open
+ * it. */
+#include <config.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "control/control-request.h"
+
+enum {                          /* members, as bits */
+  HAS_WHAT = 1, HAS_MAP = 2, HAS_PATH = 4, HAS_PORTAL = 8, HAS_FORMAT = 16,
+  HAS_COLOUR = 32,
+};
+
+static const struct {
+  const char *name;
+  unsigned allowed, required;
+} commands[NR_CONTROL_COMMANDS] = {
+  [CONTROL_VERSION_COMMAND] = { "version", 0, 0 },
+  [CONTROL_SHOW] = { "show", HAS_WHAT | HAS_MAP | HAS_FORMAT | HAS_COLOUR, 0 },
+  [CONTROL_FAIL] = { "fail", HAS_PATH | HAS_MAP, HAS_PATH },
+  [CONTROL_REINSTATE] = { "reinstate", HAS_PATH | HAS_MAP, HAS_PATH },
+  [CONTROL_DISABLEQUEUEING] = { "disablequeueing", HAS_MAP, HAS_MAP },
+  [CONTROL_RESTOREQUEUEING] = { "restorequeueing", HAS_MAP, HAS_MAP },
+  [CONTROL_RECONFIGURE] = { "reconfigure", 0, 0 },
+  [CONTROL_ADD] = { "add", HAS_PORTAL, HAS_PORTAL },
+  [CONTROL_DEL] = { "del", HAS_PORTAL, HAS_PORTAL },
+  [CONTROL_WATCH] = { "watch", 0, 0 },
+};
+
+static const char *const whats[NR_CONTROL_WHATS] = {
+  "topology", "maps", "paths", "sessions",
+};
+
+static const struct { const char *name; unsigned bit; } members[] = {
+  { "what", HAS_WHAT }, { "map", HAS_MAP }, { "path", HAS_PATH },
+  { "portal", HAS_PORTAL }, { "format", HAS_FORMAT }, { "colour", HAS_COLOUR },
+};
+
+const char *
+control_command_name (enum control_command command)
+{
+  return commands[command].name;
+}
+
+/* For messages and logs: no line break or escape gets through. */
+static void
+printable_only (char *s)
+{
+  for (; *s; ++s)
+    if ((unsigned char) *s < ' ' || *s == 0x7f)
+      *s = '?';
+}
+
+static int
+fail (char *err, size_t size, const char *what, const char *name)
+{
+  snprintf (err, size, what, name);
+  printable_only (err);
+  return -1;
+}
+
+static bool
+take_name (const json_t *value, char name[CONTROL_NAME])
+{
+  const size_t len = json_string_length (value);
+
+  if (!json_is_string (value) || len == 0 || len >= CONTROL_NAME)
+    return false;
+  memcpy (name, json_string_value (value), len + 1);
+  return true;
+}
+
+static bool
+take_what (const json_t *value, enum control_what *what)
+{
+  for (unsigned i = 0; i < NR_CONTROL_WHATS; ++i)
+    if (json_is_string (value) &&
+        strcmp (json_string_value (value), whats[i]) == 0) {
+      *what = i;
+      return true;
+    }
+  return false;
+}
+
+static bool
+take_format (const json_t *value, bool *json)
+{
+  const char *s = json_string_value (value);
+
+  if (s == NULL || (strcmp (s, "json") != 0 && strcmp (s, "text") != 0))
+    return false;
+  *json = strcmp (s, "json") == 0;
+  return true;
+}
+
+static bool
+take_member (unsigned bit, const json_t *value, struct control_request *req)
+{
+  switch (bit) {
+  case HAS_WHAT: return take_what (value, &req->what);
+  case HAS_MAP: return take_name (value, req->map);
+  case HAS_PATH: return take_name (value, req->path);
+  case HAS_PORTAL: return take_name (value, req->portal);
+  case HAS_FORMAT: return take_format (value, &req->json);
+  case HAS_COLOUR:
+    req->colour = json_is_true (value);
+    return json_is_boolean (value);
+  }
+  return false;
+}
+
+/* All members but version and command. */
+static int
+take_members (json_t *object, struct control_request *req,
+              char *err, size_t size)
+{
+  unsigned given = 0;
+  const char *key;
+  json_t *value;
+  size_t i;
+
+  json_object_foreach (object, key, value) {
+    if (strcmp (key, "version") == 0 || strcmp (key, "command") == 0)
+      continue;
+    for (i = 0; i < sizeof members / sizeof members[0]; ++i)
+      if (strcmp (key, members[i].name) == 0)
+        break;
+    if (i == sizeof members / sizeof members[0])
+      return fail (err, size, "unknown member \"%.60s\"", key);
+    if (!(commands[req->command].allowed & members[i].bit))
+      return fail (err, size, "this command takes no \"%.60s\"", key);
+    if (!take_member (members[i].bit, value, req))
+      return fail (err, size, "bad value of \"%.60s\"", key);
+    given |= members[i].bit;
+  }
+  for (i = 0; i < sizeof members / sizeof members[0]; ++i)
+    if (commands[req->command].required & ~given & members[i].bit)
+      return fail (err, size, "\"%.60s\" is missing", members[i].name);
+  return 0;
+}
+
+static int
+parse_object (json_t *object, struct control_request *req,
+              char *err, size_t size)
+{
+  const json_t *version = json_object_get (object, "version");
+  const char *name = json_string_value (json_object_get (object, "command"));
+  unsigned i;
+
+  if (!json_is_object (object))
+    return fail (err, size, "a request is a JSON object%s", "");
+  if (!json_is_integer (version))
+    return fail (err, size, "\"%.60s\" is missing", "version");
+  if (json_integer_value (version) != CONTROL_VERSION)
+    return fail (err, size, "this server knows version 1 of the protocol%s",
+                 "");
+  if (name == NULL)
+    return fail (err, size, "\"%.60s\" is missing", "command");
+  for (i = 0; i < NR_CONTROL_COMMANDS; ++i)
+    if (strcmp (name, commands[i].name) == 0)
+      break;
+  if (i == NR_CONTROL_COMMANDS)
+    return fail (err, size, "unknown command \"%.60s\"", name);
+  req->command = i;
+  return take_members (object, req, err, size);
+}
+
+/* jansson 2.14 reads on when there was no memory for the next byte of a
+ * string, and makes a shorter one of it: the name of another map.  So its
+ * allocations are watched. */
+static _Thread_local bool starved;
+
+static void *
+watched_malloc (size_t size)
+{
+  void *p = malloc (size);
+
+  if (p == NULL)
+    starved = true;
+  return p;
+}
+
+int
+control_parse (const char *line, size_t len, struct control_request *req,
+               char *err, size_t size)
+{
+  json_error_t error;
+  json_t *object;
+  int r;
+
+  memset (req, 0, sizeof *req);
+  json_set_alloc_funcs (watched_malloc, free);
+  starved = false;
+  object = json_loadb (line, len, JSON_REJECT_DUPLICATES, &error);
+  if (starved)
+    r = fail (err, size, "out of memory%s", "");
+  else if (object == NULL)
+    r = fail (err, size, "not JSON: %.200s", error.text);
+  else
+    r = parse_object (object, req, err, size);
+  json_decref (object);
+  return r;
+}
+
+/* Not json_dumps: of jansson 2.14, it goes on when there was no memory for a
+ * key, and what it returns has a hole. */
+char *
+control_text (const json_t *json)
+{
+  const size_t len = json ? json_dumpb (json, NULL, 0, JSON_COMPACT) : 0;
+  char *text = len > 0 ? malloc (len + 1) : NULL;
+
+  if (text == NULL)
+    return NULL;
+  if (json_dumpb (json, text, len, JSON_COMPACT) != len) {
+    free (text);
+    return NULL;
+  }
+  text[len] = '\0';
+  return text;
+}

@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The control socket's clients: reading, writing, and the limits of
+ * control.h.  Service thread, lock held, except where it says otherwise. */
+#include <config.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "control/control.h"
+#include "control/control-internal.h"
+#include "control/control-request.h"
+#include "engine/engine.h"
+
+/* Of one step's write. */
+#define WRITE_STEP (64 * 1024)
+/* A step may take this part of the time. */
+#define REST 9
+
+/* Something that has a turn: the listening socket or a client. */
+struct source {
+  struct control *control;
+  struct list node;             /* control->ready, or alone */
+  ev_io io;
+  void (*turn) (struct source *source);
+};
+
+struct client {
+  struct source source;
+  struct list node;             /* control->clients */
+  int fd;
+  bool watching;
+  bool closing;                 /* once all is written */
+  bool dead;                    /* set under the lock by control_note_*;
+                                   closed by the service thread */
+  double last_request, last_progress;
+  char in[CONTROL_REQUEST];
+  size_t in_len;
+  char *out;                    /* from out_at to out_len is not sent yet */
+  size_t out_at, out_len, out_size;
+};
+
+struct control {
+  struct engine *engine;
+  struct control_socket socket;
+  struct source listener;
+  struct list clients;
+  unsigned nr_clients, nr_watching;
+  struct list ready;            /* sources that want a turn */
+  ev_timer turn;
+  bool in_turn;
+  double rest_until;            /* engine_now () */
+  ev_timer tick;
+  ev_async wake;                /* a watching client has something to write */
+};
+
+/* ---- turns -------------------------------------------------------------------------- */
+
+static void
+schedule (struct control *c)
+{
+  const double rest = c->rest_until - engine_now ();
+
+  if (c->in_turn || list_empty (&c->ready) || ev_is_active (&c->turn))
+    return;
+  ev_timer_set (&c->turn, rest > 0 ? rest : 0., 0.);
+  ev_timer_start (c->engine->loop, &c->turn);
+}
+
+static void
+want_turn (struct source *source)
+{
+  struct control *c = source->control;
+
+  ev_io_stop (c->engine->loop, &source->io);
+  if (list_empty (&source->node))
+    list_add_tail (&c->ready, &source->node);
+  schedule (c);
+}
+
+static void
+io_cb (EV_P_ ev_io *w, int revents)
+{
+  (void) loop;
+  (void) revents;
+  want_turn (w->data);
+}
+
+static void
+turn_cb (EV_P_ ev_timer *w, int revents)
+{
+  struct control *c = w->data;
+  const double start = engine_now ();
+  struct source *source;
+
+  (void) loop;
+  (void) revents;
+  if (list_empty (&c->ready))
+    return;
+  source = list_entry (c->ready.next, struct source, node);
+  list_del (&source->node);
+  c->in_turn = true;
+  source->turn (source);        /* it may be gone afterwards */
+  c->in_turn = false;
+  c->rest_until = engine_now () + REST * (engine_now () - start);
+  schedule (c);
+}
+
+static void
+source_init (struct source *source, struct control *c, int fd,
+             void (*turn) (struct source *source))
+{
+  source->control = c;
+  source->turn = turn;
+  list_init (&source->node);
+  ev_io_init (&source->io, io_cb, fd, EV_READ);
+  source->io.data = source;
+}
+
+/* ---- clients ------------------------------------------------------------------------- */
+
+static void
+client_free (struct client *cl)
+{
+  struct control *c = cl->source.control;
+
+  ev_io_stop (c->engine->loop, &cl->source.io);
+  list_del (&cl->source.node);
+  list_del (&cl->node);
+  c->nr_clients--;
+  if (cl->watching)
+    c->nr_watching--;
+  close (cl->fd);
+  free (cl->out);
+  free (cl);
+}
+
+/* What it waits for now. */
+static void
+client_wait (struct client *cl)
+{
+  struct source *source = &cl->source;
+  struct ev_loop *loop = source->control->engine->loop;
+  int events = EV_READ;
+
+  if (cl->out_at < cl->out_len)
+    events = EV_WRITE;
+  else if (memchr (cl->in, '\n', cl->in_len) != NULL) {
+    want_turn (source);         /* the next request is here already */
+    return;
+  }
+  ev_io_stop (loop, &source->io);
+  ev_io_set (&source->io, cl->fd, events);
+  ev_io_start (loop, &source->io);
+}
+
+/* Any thread, lock held.  false: more than LIMIT, or no memory. */
+static bool
+client_put (struct client *cl, const char *text, size_t len, size_t limit)
+{
+  const size_t pending = cl->out_len - cl->out_at;
+
+  if (pending + len + 1 > limit)
+    return false;
+  if (cl->out_at > 0) {
+    memmove (cl->out, cl->out + cl->out_at, pending);
+    cl->out_at = 0;
+    cl->out_len = pending;
+  }
+  if (pending + len + 1 > cl->out_size) {
+    const size_t size = (pending + len + 1) * 3 / 2;
+    char *out = realloc (cl->out, size);
+
+    if (out == NULL)
+      return false;
+    cl->out = out;
+    cl->out_size = size;
+  }
+  if (pending == 0)
+    cl->last_progress = engine_now ();
+  memcpy (cl->out + cl->out_len, text, len);
+  cl->out_len += len;
+  cl->out[cl->out_len++] = '\n';
+  return true;
+}
+
+/* false: the client is no more of use. */
+static bool
+client_write (struct client *cl)
+{
+  const size_t pending = cl->out_len - cl->out_at;
+  ssize_t n;
+
+  if (pending == 0)
+    return !cl->closing;
+  n = send (cl->fd, cl->out + cl->out_at,
+            pending < WRITE_STEP ? pending : WRITE_STEP,
+            MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (n == -1)
+    return errno == EAGAIN || errno == EINTR;
+  cl->last_progress = engine_now ();
+  cl->out_at += n;
+  if (cl->out_at == cl->out_len) {
+    cl->out_at = cl->out_len = 0;
+    /* An answer may have been large. */
+    if (cl->out_size > WRITE_STEP) {
+      free (cl->out);
+      cl->out = NULL;
+      cl->out_size = 0;
+    }
+    return !cl->closing;
+  }
+  return true;
+}
+
+static bool
+client_answer (struct client *cl, json_t *json)
+{
+  char *text = control_text (json);
+  static const char no_memory[] =
+    "{\"version\":1,\"ok\":false,\"error\":\"out of memory\"}";
+  bool good;
+
+  json_decref (json);
+  if (text == NULL)
+    return client_put (cl, no_memory, sizeof no_memory - 1, CONTROL_BACKLOG);
+  good = client_put (cl, text, strlen (text), CONTROL_BACKLOG);
+  free (text);
+  return good;
+}
+
+/* LEN bytes of IN are one line. */
+static bool
+client_request (struct client *cl, size_t len)
+{
+  struct engine *e = cl->source.control->engine;
+  struct control_request req;
+  char err[512];
+  bool good;
+
+  cl->last_request = engine_now ();
+  if (control_parse (cl->in, len, &req, err, sizeof err) == -1)
+    good = client_answer (cl, control_error ("%s", err));
+  else {
+    good = client_answer (cl, control_do (e, &req));
+    if (req.command == CONTROL_WATCH && good && !cl->watching) {
+      cl->watching = true;
+      cl->source.control->nr_watching++;
+    }
+  }
+  cl->in_len -= len + 1;
+  memmove (cl->in, cl->in + len + 1, cl->in_len);
+  return good;
+}
+
+static bool
+client_read (struct client *cl)
+{
+  const char *end = memchr (cl->in, '\n', cl->in_len);
+
+  if (end == NULL) {
+    const ssize_t n = recv (cl->fd, cl->in + cl->in_len,
+                            sizeof cl->in - cl->in_len, MSG_DONTWAIT);
+
+    if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR))
+      return false;
+    /* A client that watches has nothing more to say. */
+    if (cl->watching && n > 0)
+      return false;
+    if (n > 0)
+      cl->in_len += n;
+    end = memchr (cl->in, '\n', cl->in_len);
+  }
+  if (end != NULL)
+    return client_request (cl, end - cl->in);
+  if (cl->in_len == sizeof cl->in) {
+    cl->closing = true;
+    return client_answer (cl, control_error ("a request may have %d bytes",
+                                             CONTROL_REQUEST));
+  }
+  return true;
+}
+
+static void
+client_turn (struct source *source)
+{
+  struct client *cl = container_of (source, struct client, source);
+  bool good = !cl->dead;
+
+  if (good && cl->out_at == cl->out_len)
+    good = client_read (cl);
+  if (good)
+    good = client_write (cl);
+  if (good)
+    client_wait (cl);
+  else
+    client_free (cl);
+}
+
+static void
+turn_away (int fd, const char *why)
+{
+  char text[80];
+  const int len = snprintf (text, sizeof text, "{\"version\":1,\"ok\":false,"
+                            "\"error\":\"%s\"}\n", why);
+
+  (void) !send (fd, text, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+  close (fd);
+}
+
+static void
+listener_turn (struct source *source)
+{
+  struct control *c = source->control;
+  struct client *cl;
+  int fd;
+
+  fd = accept4 (c->socket.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (fd == -1 && errno != EAGAIN && errno != ECONNABORTED && errno != EINTR) {
+    /* No file descriptors: tick_cb tries again. */
+    log_debug ("control socket: accept: %m");
+    return;
+  }
+  ev_io_start (c->engine->loop, &source->io);
+  if (fd == -1)
+    return;
+  if (!control_peer_allowed (fd)) {
+    close (fd);
+    return;
+  }
+  if (c->nr_clients >= CONTROL_CLIENTS) {
+    turn_away (fd, "too many clients");
+    return;
+  }
+  cl = calloc (1, sizeof *cl);
+  if (cl == NULL) {
+    turn_away (fd, "out of memory");
+    return;
+  }
+  cl->fd = fd;
+  cl->last_request = engine_now ();
+  source_init (&cl->source, c, fd, client_turn);
+  list_add_tail (&c->clients, &cl->node);
+  c->nr_clients++;
+  client_wait (cl);
+}
+
+/* Once a second. */
+static void
+tick_cb (EV_P_ ev_timer *w, int revents)
+{
+  struct control *c = w->data;
+  const double now = engine_now ();
+  struct list *l, *next;
+
+  (void) revents;
+  if (!ev_is_active (&c->listener.io) && list_empty (&c->listener.node))
+    ev_io_start (EV_A_ &c->listener.io);
+  list_for_each (l, next, &c->clients) {
+    struct client *cl = list_entry (l, struct client, node);
+    const bool pending = cl->out_at < cl->out_len;
+
+    /* One that waits for its turn is not idle. */
+    if (!list_empty (&cl->source.node))
+      continue;
+    if (cl->dead || (pending && now - cl->last_progress > CONTROL_STUCK) ||
+        (!pending && !cl->watching &&
+         now - cl->last_request > CONTROL_IDLE))
+      client_free (cl);
+  }
+}
+
+/* ---- watching -------------------------------------------------------------------------- */
+
+static void
+wake_cb (EV_P_ ev_async *w, int revents)
+{
+  struct control *c = w->data;
+  struct list *l, *next;
+
+  (void) loop;
+  (void) revents;
+  list_for_each (l, next, &c->clients) {
+    struct client *cl = list_entry (l, struct client, node);
+
+    if (cl->dead)
+      client_free (cl);
+    else if (cl->watching && cl->out_at < cl->out_len &&
+             list_empty (&cl->source.node))
+      client_wait (cl);
+  }
+}
+
+bool
+control_is_watched (const struct engine *e)
+{
+  return e->control != NULL && e->control->nr_watching > 0;
+}
+
+void
+control_tell (struct engine *e, json_t *event)
+{
+  struct control *c = e->control;
+  char *text = control_text (event);
+  struct list *l, *next;
+
+  json_decref (event);
+  list_for_each (l, next, &c->clients) {
+    struct client *cl = list_entry (l, struct client, node);
+
+    if (cl->watching && !cl->dead &&
+        (text == NULL ||
+         !client_put (cl, text, strlen (text), CONTROL_WATCH_BACKLOG)))
+      cl->dead = true;          /* one with gaps would be worse than none */
+  }
+  free (text);
+  ev_async_send (e->loop, &c->wake);
+}
+
+/* ---- start and end --------------------------------------------------------------------- */
+
+int
+control_start (struct engine *e, const char *path, char *err, size_t size)
+{
+  struct control *c;
+
+  if (path != NULL && path[0] == '\0')
+    return 0;
+  c = calloc (1, sizeof *c);
+  if (c == NULL) {
+    snprintf (err, size, "control socket: out of memory");
+    return -1;
+  }
+  if (control_socket_open (&c->socket, path, err, size) == -1) {
+    free (c);
+    return -1;
+  }
+  c->engine = e;
+  list_init (&c->clients);
+  list_init (&c->ready);
+  source_init (&c->listener, c, c->socket.fd, listener_turn);
+  ev_init (&c->turn, turn_cb);
+  c->turn.data = c;
+  ev_timer_init (&c->tick, tick_cb, 1., 1.);
+  c->tick.data = c;
+  ev_async_init (&c->wake, wake_cb);
+  c->wake.data = c;
+  ev_io_start (e->loop, &c->listener.io);
+  ev_timer_start (e->loop, &c->tick);
+  ev_async_start (e->loop, &c->wake);
+  e->control = c;
+  e->observer = &control_observer;
+  log_debug ("control socket: %s", c->socket.path);
+  return 0;
+}
+
+void
+control_stop (struct engine *e)
+{
+  struct control *c = e->control;
+
+  if (c == NULL)
+    return;
+  engine_lock (e);
+  e->control = NULL;
+  e->observer = NULL;
+  while (!list_empty (&c->clients))
+    client_free (list_entry (c->clients.next, struct client, node));
+  ev_io_stop (e->loop, &c->listener.io);
+  ev_timer_stop (e->loop, &c->turn);
+  ev_timer_stop (e->loop, &c->tick);
+  ev_async_stop (e->loop, &c->wake);
+  engine_unlock (e);
+  control_socket_close (&c->socket);
+  free (c);
+}

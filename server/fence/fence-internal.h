@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Between fence.c, the ladder, and fence-session.c, which climbs it.  Lock held,
+ * everywhere. */
+#ifndef MPISCSI_FENCE_INTERNAL_H
+#define MPISCSI_FENCE_INTERNAL_H
+
+#include <string.h>
+
+#include "fence/fence.h"
+#include "fence/nexus.h"
+
+/* A dead nexus (as far as one map is concerned).  A session that logs in again
+ * and dies again makes another one: what fenced the first one says nothing
+ * about the second. */
+struct fence {
+  struct list node;             /* map->fences; or it is a path's reserve */
+  struct indoubt_range all;     /* for when there is no memory for others */
+  struct nexus nexus;           /* all that a login needs to end it */
+  uint64_t login;               /* which one it was of that session */
+  bool inherited;               /* of a server that was killed: nexus.h */
+  bool failed;                  /* a login for it, once; said */
+  char name[330];               /* of the portal, for logs */
+  double since;                 /* fence_timeout counts from here */
+  bool reinstated;
+  bool covered;                 /* by the reset that is on its way */
+};
+
+static inline bool
+is_nexus_of (const struct nexus *x, const struct session *s)
+{
+  return x->isid_qualifier == s->isid_qualifier &&
+    x->isid_random == s->isid_random && strcmp (x->target, s->target) == 0 &&
+    strcmp (x->initiator, s->initiator) == 0;
+}
+
+/* A redirected login, or one at an address that another controller has taken
+ * over, is in another portal group, where it ends nothing of X: a session is
+ * known by ISID and group (RFC 7143 4.4.3.2).  False if a group is not known. */
+static inline bool
+is_elsewhere (const struct nexus *x, const struct session *s)
+{
+  return x->portal.tpgt != -1 && s->portal.tpgt != -1 &&
+    x->portal.tpgt != s->portal.tpgt;
+}
+
+static inline enum fencing
+ladder (const struct map *m)
+{
+  return m->engine->settings->fence;
+}
+
+static inline bool
+may_reinstate (const struct map *m)
+{
+  return ladder (m) == FENCING_AUTO || ladder (m) == FENCING_REINSTATE;
+}
+
+static inline bool
+may_reset (const struct map *m)
+{
+  return ladder (m) == FENCING_AUTO || ladder (m) == FENCING_LUN_RESET;
+}
+
+/* What is left to do for it is a reset, which may wait until it is wanted. */
+static inline bool
+reset_will_do (const struct map *m, const struct fence *f)
+{
+  return may_reset (m) && (f->reinstated || !may_reinstate (m));
+}
+
+/* fence-session.c */
+extern unsigned fence_in_flight (const struct map *m);
+extern void fence_thaw (struct map *m);
+extern void fence_send_reset (struct map *m);
+/* To log in with the ISID of F; or (NULL) to reset the LUN.  Without VIA through
+ * the portal that F had, which is none of our paths'. */
+extern bool fence_start (struct map *m, const struct path *via,
+                         const struct fence *f);
+/* A live path: through the portal group of X, or (NULL) any.  After a failure
+ * another one than before, if there is one. */
+extern const struct path *fence_live_path (const struct map *m,
+                                           const struct nexus *x);
+/* The fencing session of M shares its portal with a path.  When that one is
+ * found dead, so is this one, whose health nobody looks at. */
+extern bool fence_session_is_lost (const struct map *m);
+/* Does somebody log in with its ISID already? */
+extern bool fence_is_logging_in (struct engine *e, const struct fence *f);
+/* What was in flight during the reset and was not answered before it was is
+ * gone: the target has aborted it, without an answer (SAM-5 7.8).  End the
+ * sessions that still wait, so that it is sent again.  Its writes are in doubt
+ * like any others: whether they had reached the target, or are still on the
+ * way to it, is not known. */
+extern void fence_resend_aborted (struct map *m);
+
+#endif /* MPISCSI_FENCE_INTERNAL_H */

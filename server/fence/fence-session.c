@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The steps of the fence ladder: sessions that end a lost one by logging in in
+ * its place, or that reset the LUN.  See fence.h. */
+#include <config.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fence/fence-internal.h"
+
+/* The session's own new login is waited for so long: its portal may be silent,
+ * and another one of the group is not. */
+#define OWN_LOGIN 0.5
+/* A fencing session's login may take so long at first.  It goes through a
+ * portal that is alive as far as we know, so it is done in a moment or that
+ * portal has just died; for slow targets it is doubled after each failure. */
+#define FENCE_LOGIN 0.5
+
+unsigned
+fence_in_flight (const struct map *m)
+{
+  struct list *l, *next;
+  unsigned n = 0;
+
+  list_for_each (l, next, &m->paths)
+    n += list_entry (l, struct path, map_node)->sel.in_flight;
+  return n;
+}
+
+/* Nobody is to see an error because we cut this session ourselves: neither
+ * through this map nor through the others that use it. */
+static void
+give_grace (struct session *s)
+{
+  const double until =
+    engine_now () + s->engine->settings->login_timeout + 1;
+  struct list *l, *next;
+
+  list_for_each (l, next, &s->paths)
+    list_entry (l, struct path, session_node)->map->grace_until = until;
+}
+
+void
+fence_resend_aborted (struct map *m)
+{
+  struct list *l, *next, *cl, *cnext;
+
+  list_for_each (l, next, &m->paths) {
+    struct path *p = list_entry (l, struct path, map_node);
+    bool any = false;
+
+    /* Of the checker, too. */
+    list_for_each (cl, cnext, &p->session->in_flight)
+      if (list_entry (cl, struct command, node)->lun == p->lun)
+        any = true;
+    if (any) {
+      give_grace (p->session);
+      session_kill (p->session, FAIL_LOST, "commands aborted by our own "
+                    "LOGICAL UNIT RESET");
+    }
+  }
+}
+
+void
+fence_thaw (struct map *m)
+{
+  if (m->frozen) {
+    m->frozen = false;
+    schedule_dispatch (m);
+  }
+}
+
+static void
+reset_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
+{
+  struct session *s = opaque;
+
+  (void) ctx;
+  if (s->dying)
+    return;
+  /* RFC 7143 11.6.1: 0 is "function complete". */
+  if (status != SCSI_STATUS_GOOD || data == NULL || *(uint32_t *) data != 0) {
+    session_kill (s, FAIL_LOST, "LOGICAL UNIT RESET was refused (response %u)",
+                  data ? *(uint32_t *) data : 255);
+    return;
+  }
+  s->fence_done = true;
+  s->deferred_event = SESSION_EV_PROBED;
+}
+
+void
+fence_send_reset (struct map *m)
+{
+  struct session *s = m->fencer;
+  struct list *l, *next;
+
+  s->fence_sent = true;
+  m->fence_stats.resets++;
+  log_warning ("%s: LOGICAL UNIT RESET through %s, to fence unanswered writes",
+               m->name, s->name);
+  list_for_each (l, next, &m->paths) {
+    struct path *p = list_entry (l, struct path, map_node);
+
+    /* The others take theirs when they log in. */
+    p->reset_expected = !p->session->dying &&
+      session_is_full_feature (p->session->state);
+  }
+  list_for_each (l, next, &m->fences) {
+    struct fence *f = list_entry (l, struct fence, node);
+
+    f->covered = reset_will_do (m, f);
+  }
+  if (iscsi_task_mgmt_lun_reset_async (s->ctx, lun_encode (s->fence_lun),
+                                       reset_cb, s) != 0) {
+    session_kill (s, FAIL_LOST, "cannot send LOGICAL UNIT RESET: %s",
+                  iscsi_get_error (s->ctx));
+    return;
+  }
+  if (!s->need_flush) {
+    s->need_flush = true;
+    list_add_tail (&s->engine->flush, &s->flush_node);
+  }
+}
+
+/* Is what S was to end by logging in still there? */
+static bool
+in_vain (const struct map *m, const struct session *s)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &m->fences) {
+    const struct fence *f = list_entry (l, struct fence, node);
+
+    if (!f->reinstated && is_nexus_of (&f->nexus, s))
+      return true;
+  }
+  return false;
+}
+
+void
+fence_session_ready (struct session *s)
+{
+  struct map *m = s->fence_map;
+
+  if (m == NULL || m->fencer != s)
+    session_event (s, SESSION_EV_PROBED);
+  else if (!s->fence_reset && in_vain (m, s))
+    session_kill (s, FAIL_LOGIN, "it is in portal group %d", s->portal.tpgt);
+  else if (s->fence_reset) {
+    m->frozen = true;
+    m->frozen_since = engine_now ();
+    s->engine->need_fence = true;
+  }
+  else {                        /* to be logged in was all */
+    s->fence_done = true;
+    session_event (s, SESSION_EV_PROBED);
+  }
+}
+
+bool
+fence_start (struct map *m, const struct path *via, const struct fence *f)
+{
+  struct session *s =
+    session_new (m->engine, SESSION_FENCE,
+                 via ? &via->session->portal : &f->nexus.portal,
+                 via ? via->session->target : f->nexus.target);
+
+  if (s == NULL)
+    return false;
+  s->settled = true;
+  s->login_patience = FENCE_LOGIN * (1u << (m->fence_failures < 8
+                                            ? m->fence_failures : 8));
+  if (s->login_patience > m->engine->settings->login_timeout)
+    s->login_patience = m->engine->settings->login_timeout;
+  m->fence_via = via ? via->session->id : 0;
+  s->fence_map = m;
+  s->fence_lun = via ? via->lun : 0;
+  s->fence_plain = m->fence_plain;
+  if (f != NULL) {
+    strcpy (s->initiator, f->nexus.initiator);
+    s->isid_random = f->nexus.isid_random;
+    s->isid_qualifier = f->nexus.isid_qualifier;
+    s->attempt = f->failed;     /* log_loss is brief then */
+  }
+  else
+    s->fence_reset = true;
+  m->fencer = s;
+  session_event (s, SESSION_EV_START);
+  return true;
+}
+
+static bool
+same_portal_group (const struct session *s, const struct nexus *x)
+{
+  return strcmp (s->target, x->target) == 0 && !is_elsewhere (x, s) &&
+    ((x->portal.tpgt != -1 && s->portal.tpgt == x->portal.tpgt) ||
+     portal_equal (&s->portal, &x->portal));
+}
+
+const struct path *
+fence_live_path (const struct map *m, const struct nexus *x)
+{
+  const struct path *again = NULL;
+  struct list *l, *next;
+
+  list_for_each (l, next, &m->paths) {
+    const struct path *p = list_entry (l, struct path, map_node);
+
+    if (!path_is_usable (p->state) || p->session->dying)
+      continue;
+    if (x != NULL && !same_portal_group (p->session, x))
+      continue;
+    if (m->fence_failures == 0 || p->session->id != m->fence_via)
+      return p;
+    again = p;
+  }
+  return again;
+}
+
+bool
+fence_session_is_lost (const struct map *m)
+{
+  struct list *l, *next;
+
+  if (m->fence_via == 0)
+    return false;               /* it is on its own */
+  list_for_each (l, next, &m->paths) {
+    const struct session *s =
+      list_entry (l, struct path, map_node)->session;
+
+    if (s->id == m->fence_via)
+      return s->dying || !session_is_full_feature (s->state);
+  }
+  return true;                  /* deleted */
+}
+
+bool
+fence_is_logging_in (struct engine *e, const struct fence *f)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &e->sessions) {
+    struct session *s = list_entry (l, struct session, node);
+
+    if (s->kind == SESSION_DISCOVERY || s->ctx == NULL || s->dying ||
+        !is_nexus_of (&f->nexus, s))
+      continue;
+    /* Is logged in, and that has not helped. */
+    if (session_is_full_feature (s->state) && is_elsewhere (&f->nexus, s))
+      continue;
+    if (s->kind == SESSION_NORMAL &&
+        (s->state == SESSION_CONNECT || s->state == SESSION_LOGIN) &&
+        ev_timer_remaining (e->loop, &s->timer) <
+        e->settings->login_timeout - OWN_LOGIN)
+      continue;
+    return true;
+  }
+  return false;
+}

@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The fence ladder.  See fence.h. */
+#include <config.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fence/fence-internal.h"
+
+/* Seconds before the next try after a fencing session failed. */
+#define RETRY 0.5
+/* Seconds that the live paths get to answer before a reset. */
+#define DRAIN 1.0
+/* Nothing new is sent for at most so many seconds, even if the target does
+ * not answer the reset: it may wait for a backing store that hangs. */
+#define FREEZE 5.0
+/* A reset waits so long for another lost session to be reinstated first, so
+ * that one reset does for both. */
+#define COMBINE 1.0
+/* With the server going down, a write that waits for a fence fails then. */
+#define SHUTDOWN_GRACE 2.0
+/* With more ranges than this, each of which every write is compared with,
+ * fence even if no write waits. */
+#define MANY_RANGES 1024
+
+/* A login with the ISID of S that began before S died proves nothing. */
+static void
+stop_older_fencers (const struct session *s)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &s->engine->maps) {
+    struct session *fencer = list_entry (l, struct map, node)->fencer;
+
+    if (fencer != NULL && fencer != s && fencer->ctx != NULL &&
+        !fencer->fence_done &&
+        fencer->isid_random == s->isid_random &&
+        fencer->isid_qualifier == s->isid_qualifier &&
+        strcmp (fencer->target, s->target) == 0)
+      session_kill (fencer, FAIL_LOST, "the session was lost again");
+  }
+}
+
+bool
+fence_reserve (struct path *p)
+{
+  if (p->fence == NULL)
+    p->fence = calloc (1, sizeof *p->fence);
+  return p->fence != NULL;
+}
+
+void
+fence_lost (struct command *cmd)
+{
+  struct map *m = cmd->req->map;
+  const struct session *s = cmd->session;
+  struct fence *f = NULL;
+  struct list *l, *next;
+
+  if (!cmd->modifies || ladder (m) == FENCING_OFF)
+    return;
+  if (cmd->origin == 0)
+    cmd->origin = ++m->engine->last_origin;
+  list_for_each (l, next, &m->fences) {
+    f = list_entry (l, struct fence, node);
+    if (is_nexus_of (&f->nexus, s) && f->login == s->stats.logins)
+      break;
+    f = NULL;
+  }
+  if (f == NULL) {
+    /* Whoever sent it this way has seen to that (fence_reserve), and one
+     * fence is enough for all that one nexus had of this map. */
+    f = cmd->path->fence;
+    cmd->path->fence = NULL;
+    assert (f != NULL);
+    nexus_of (s, m, &f->nexus);
+    snprintf (f->name, sizeof f->name, "%s", s->name);
+    f->login = s->stats.logins;
+    f->since = engine_now ();
+    list_add_tail (&m->fences, &f->node);
+    stop_older_fencers (s);
+  }
+  m->fence_stats.in_doubt++;
+  m->engine->need_fence = true;
+  if (!indoubt_add (&m->indoubt, f, cmd->origin, cmd->lba, cmd->blocks)) {
+    log_error ("%s: %s: out of memory: until the lost session is fenced, every "
+               "write waits", m->name, f->name);
+    indoubt_add_all (&m->indoubt, f, &f->all);
+  }
+}
+
+void
+fence_unpark (struct map *m)
+{
+  if (list_empty (&m->parked))
+    return;
+  /* In order, in front of what came later. */
+  list_splice_head (&m->queue, &m->parked);
+  schedule_dispatch (m);
+}
+
+static bool
+any_inherited (const struct map *m, uint32_t isid_random)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &m->fences) {
+    const struct fence *f = list_entry (l, struct fence, node);
+
+    if (f->inherited && f->nexus.isid_random == isid_random)
+      return true;
+  }
+  return false;
+}
+
+bool
+fence_inherit (struct map *m, const struct nexus *x)
+{
+  struct list *l, *next;
+  char portal[300];
+  struct fence *f;
+
+  /* Two paths of a session, say, are one nexus. */
+  list_for_each (l, next, &m->fences) {
+    f = list_entry (l, struct fence, node);
+    if (f->nexus.isid_random == x->isid_random &&
+        f->nexus.isid_qualifier == x->isid_qualifier &&
+        strcmp (f->nexus.target, x->target) == 0)
+      return true;
+  }
+  f = calloc (1, sizeof *f);
+  if (f == NULL)
+    return false;
+  /* Which blocks is not known. */
+  indoubt_add_all (&m->indoubt, f, &f->all);
+  f->nexus = *x;
+  f->inherited = true;
+  f->since = engine_now ();
+  snprintf (f->name, sizeof f->name, "%s of the server before",
+            portal_text (&x->portal, portal, sizeof portal));
+  list_add_tail (&m->fences, &f->node);
+  m->fence_stats.inherited++;
+  m->engine->need_fence = true;
+  return true;
+}
+
+bool
+fence_list_own (const struct map *m, struct nexus_list *out)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &m->fences) {
+    const struct fence *f = list_entry (l, struct fence, node);
+
+    if (!f->inherited && !nexus_list_add (out, &f->nexus))
+      return false;
+  }
+  return true;
+}
+
+static void
+release (struct map *m, struct fence *f, const char *how)
+{
+  indoubt_release (&m->indoubt, f);
+  log_info ("%s: %s: unanswered writes of the lost session are fenced (%s)",
+            m->name, f->name, how);
+  list_del (&f->node);
+  if (f->inherited && !any_inherited (m, f->nexus.isid_random))
+    nexus_fenced (m, f->nexus.isid_random);
+  free (f);
+  fence_unpark (m);
+}
+
+void
+fence_logged_in (struct session *s)
+{
+  struct engine *e = s->engine;
+  struct list *l, *next, *fl, *fnext;
+
+  list_for_each (l, next, &e->maps) {
+    struct map *m = list_entry (l, struct map, node);
+
+    list_for_each (fl, fnext, &m->fences) {
+      struct fence *f = list_entry (fl, struct fence, node);
+
+      if (f->reinstated || !is_nexus_of (&f->nexus, s) || !may_reinstate (m))
+        continue;
+      if (is_elsewhere (&f->nexus, s)) {
+        if (s->kind == SESSION_NORMAL)
+          log_warning ("%s: %s: logged in to portal group %d: the session that "
+                       "was lost was in %d, and may live on there", m->name,
+                       f->name, s->portal.tpgt, f->nexus.portal.tpgt);
+        continue;
+      }
+      /* Some targets (tgt) only end the old session when the login went
+       * through the security stage. */
+      if (!s->secured)
+        continue;
+      f->reinstated = true;
+      m->fence_stats.reinstated++;
+      log_info ("%s: %s: session reinstated through %s: the target has ended "
+                "the lost one", m->name, f->name, s->name);
+      e->need_fence = true;
+    }
+  }
+}
+
+bool
+fence_uses_isid (struct engine *e, uint32_t qualifier)
+{
+  struct list *l, *next, *fl, *fnext;
+
+  list_for_each (l, next, &e->maps) {
+    struct map *m = list_entry (l, struct map, node);
+
+    list_for_each (fl, fnext, &m->fences) {
+      const struct fence *f = list_entry (fl, struct fence, node);
+
+      if (f->nexus.isid_random == e->isid_random &&
+          f->nexus.isid_qualifier == qualifier)
+        return true;
+    }
+  }
+  return false;
+}
+
+bool
+fence_pending (const struct session *s)
+{
+  struct list *l, *next, *fl, *fnext;
+
+  list_for_each (l, next, &s->engine->maps) {
+    struct map *m = list_entry (l, struct map, node);
+
+    list_for_each (fl, fnext, &m->fences) {
+      const struct fence *f = list_entry (fl, struct fence, node);
+
+      if (!f->reinstated && is_nexus_of (&f->nexus, s))
+        return true;
+    }
+  }
+  return false;
+}
+
+/* ---- the ladder ------------------------------------------------------------------- */
+
+/* S could not log in: it is others' turn.  False: not for the first time. */
+static bool
+others_first (struct map *m, const struct session *s)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &m->fences) {
+    struct fence *f = list_entry (l, struct fence, node);
+
+    if (is_nexus_of (&f->nexus, s)) {
+      const bool first = !f->failed;
+
+      f->failed = true;
+      list_del (l);
+      list_add_tail (&m->fences, l);
+      return first;
+    }
+  }
+  return true;
+}
+
+static void
+fencer_ended (struct map *m, double now)
+{
+  struct session *s = m->fencer;
+  const bool was_reset = s->fence_reset && s->fence_done;
+  const bool may_have_reset = s->fence_sent && !s->fence_done;
+  struct list *l, *next;
+
+  m->fencer = NULL;
+  fence_thaw (m);
+  if (!s->fence_done) {
+    log_line (s->fence_reset || others_first (m, s) ? LOG_LEVEL_WARNING
+              : LOG_LEVEL_DEBUG, "%s: fencing through %s failed: %s", m->name,
+              s->name, s->why);
+    /* At once through another portal; if that fails too, not too often. */
+    m->fence_retry_at = m->fence_failures++ == 0 ? 0 : now + RETRY;
+    /* Made-up credentials are not to everybody's taste. */
+    if (s->fence_plain)
+      m->fence_plain = true;
+  }
+  else
+    m->fence_failures = 0;
+  session_free (s);
+  list_for_each (l, next, &m->paths) {
+    struct path *p = list_entry (l, struct path, map_node);
+
+    /* Takes the UNIT ATTENTION of our reset. */
+    if (was_reset || may_have_reset)
+      p->next_check = 0;
+    else
+      p->reset_expected = false;
+  }
+  if (!was_reset)
+    return;
+  fence_resend_aborted (m);
+  list_for_each (l, next, &m->fences) {
+    struct fence *f = list_entry (l, struct fence, node);
+
+    if (f->covered)
+      release (m, f, "LOGICAL UNIT RESET");
+  }
+}
+
+static bool
+wanted (const struct map *m)
+{
+  /* What waits for the state file does not wait for us. */
+  return (!list_empty (&m->parked) && !m->nexus_gate) ||
+    m->engine->shutdown ||
+    m->indoubt.count > MANY_RANGES;
+}
+
+/* Writes that wait were never sent, so they may fail. */
+static void
+fail_parked (struct map *m)
+{
+  if (!list_empty (&m->parked))
+    log_warning ("%s: writes that wait for a fence fail: the server ends",
+                 m->name);
+  while (!list_empty (&m->parked)) {
+    struct command *cmd = list_entry (m->parked.next, struct command, node);
+
+    list_del (&cmd->node);
+    request_part_done (m->engine, cmd, ESHUTDOWN);
+  }
+}
+
+static void
+check_fence (struct map *m, struct fence *f, double now)
+{
+  const double timeout = m->engine->settings->fence_timeout;
+
+  /* Nobody waits: it can stay until somebody does.  Reset the unit, for all
+   * its initiators, only if it must be. */
+  if (reset_will_do (m, f) && !wanted (m))
+    f->since = now;
+  if (f->reinstated && !may_reset (m))
+    release (m, f, "session reinstatement");
+  else if (now - f->since >= timeout) {
+    log_warning ("%s: %s: gave up fencing after %g s: an old write might "
+                 "still come", m->name, f->name, timeout);
+    m->fence_stats.expired++;
+    release (m, f, "time");
+  }
+}
+
+/* LIVE: through a live path; else an old server's through the portal that it
+ * had, which may be none of ours.  AGAIN: also those that failed before. */
+static bool
+start_login (struct map *m, bool live, bool again)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &m->fences) {
+    struct fence *f = list_entry (l, struct fence, node);
+    const struct path *via;
+
+    /* The session's own new login will do, and must not be killed by ours,
+     * which has the same ISID. */
+    if (f->reinstated || (f->failed && !again) ||
+        fence_is_logging_in (m->engine, f))
+      continue;
+    via = fence_live_path (m, &f->nexus);
+    if (live && via != NULL &&
+        fence_start (m, via, f))
+      return true;
+    if (!live && via == NULL && f->inherited &&
+        fence_start (m, NULL, f))
+      return true;
+  }
+  return false;
+}
+
+void
+fence_check (struct map *m, double now)
+{
+  struct engine *e = m->engine;
+  struct list *l, *next;
+  const struct path *via;
+  bool some_ready = false, more_soon = false;
+
+  if (m->fencer != NULL && m->fencer->state != SESSION_CLOSED &&
+      !m->fencer->fence_done && !m->fencer->dying && fence_session_is_lost (m))
+    session_kill (m->fencer, FAIL_LOST, "its portal was lost");
+  if (m->fencer != NULL && m->fencer->state == SESSION_CLOSED)
+    fencer_ended (m, now);
+  if (m->fencer != NULL && m->frozen && !m->fencer->fence_sent &&
+      !m->fencer->dying &&
+      (fence_in_flight (m) == 0 || now - m->frozen_since > DRAIN))
+    fence_send_reset (m);
+  list_for_each (l, next, &m->fences)
+    check_fence (m, list_entry (l, struct fence, node), now);
+  if (m->frozen &&
+      (list_empty (&m->fences) || now - m->frozen_since > FREEZE))
+    fence_thaw (m);
+  if (e->shutdown && now - e->shutdown_at > SHUTDOWN_GRACE)
+    fail_parked (m);
+  if (list_empty (&m->fences) || m->fencer != NULL || now < m->fence_retry_at)
+    return;
+
+  if (may_reinstate (m) && start_login (m, true, false))
+    return;
+  /* With an old connection that may still deliver (no portal of its group
+   * is alive) a reset would prove nothing. */
+  list_for_each (l, next, &m->fences) {
+    const struct fence *f = list_entry (l, struct fence, node);
+
+    if (reset_will_do (m, f))
+      some_ready = true;
+    else if (now - f->since < COMBINE)
+      more_soon = true;
+  }
+  if (may_reset (m) && wanted (m) && some_ready && !more_soon) {
+    via = fence_live_path (m, NULL);
+    if (via != NULL && fence_start (m, via, NULL))
+      return;
+  }
+  /* Last, for it may fail again and again. */
+  if (may_reinstate (m) && !start_login (m, true, true))
+    start_login (m, false, true);
+}
+
+bool
+fence_settled (const struct engine *e)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &e->maps)
+    if (!list_empty (&list_entry (l, struct map, node)->fences))
+      return false;
+  return true;
+}
+
+void
+fence_forget (struct map *m)
+{
+  indoubt_clear (&m->indoubt);
+  while (!list_empty (&m->fences)) {
+    struct fence *f = list_entry (m->fences.next, struct fence, node);
+
+    list_del (&f->node);
+    free (f);
+  }
+  if (m->fencer != NULL)
+    m->fencer->fence_map = NULL;
+  m->fencer = NULL;
+}

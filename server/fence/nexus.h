@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Fencing between two processes: the state file of nexus-state.h, kept for a
+ * running engine.
+ *
+ * A server that is killed (kill -9, a crash, a power failure) may leave writes
+ * in flight, and its clients connect again to the next server and overwrite
+ * the same blocks.  So a nexus is noted, on disk, before the first write goes
+ * through it, and the next server fences it, for all blocks of the LUN, before
+ * its own first write to that LUN (fence_inherit).
+ *
+ * What it costs: nothing per I/O.  A map's writes are held back by a range in
+ * its indoubt set (the gate) from the time it gets a path until the file has
+ * it; the file is written when the first write of the map has come, and then
+ * whenever one of the maps that are written to gets another path.  Reads never
+ * wait.  The keeper thread writes it, since the disk with the state directory
+ * may hang, or may even be the one that we serve: after PATIENCE the gate is
+ * opened nevertheless, and the end of the server does not wait longer for it.
+ *
+ * Without a place to write to there is one warning, and no such fencing.
+ *
+ * tests/fence.pml (KILLS) is a model of this.
+ */
+#ifndef MPISCSI_NEXUS_H
+#define MPISCSI_NEXUS_H
+
+#include "engine/engine.h"
+#include "rules/nexus-state.h"
+
+/* The nexus of S, as far as the LUN of M is concerned. */
+extern void nexus_of (const struct session *s, const struct map *m,
+                      struct nexus *x);
+/* Before engine_start; no lock.  Sets the engine's ISID. */
+extern void nexus_start (struct engine *e);
+/* After the logout, when all threads but the keeper have ended; no lock.
+ * Twice is as good as once. */
+extern void nexus_stop (struct engine *e);
+
+/* Lock held. */
+extern void nexus_map_new (struct map *m);
+extern void nexus_path_added (struct map *m);
+/* All that the dead server ISID had on M is fenced. */
+extern void nexus_fenced (struct map *m, uint32_t isid_random);
+/* From the tick, and when a write waits. */
+extern void nexus_check (struct map *m, double now);
+
+#endif /* MPISCSI_NEXUS_H */

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Which portal group a session has logged in to: every target says so in its
+ * first Login Response (RFC 7143 13.9), also one that does no discovery.
+ * Fencing needs it: a lost session can be reinstated through the portals of its
+ * own group, and of no other.
+ *
+ * libiscsi parses the keys of a login and keeps few of them, but logs them all
+ * at level 6, as "TargetLoginReply: KEY=VALUE", with the target's name behind.
+ * Its log function gets no context: whose turn it is is noted around each call
+ * of iscsi_service (). */
+#include <config.h>
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/engine.h"
+
+#define LOGIN_REPLY_LEVEL 6
+
+static _Thread_local struct session *at_work;
+
+static void
+log_cb (int level, const char *message)
+{
+  static const char key[] = "TargetLoginReply: TargetPortalGroupTag=";
+  struct session *s = at_work;
+  unsigned long tag;
+  char *end;
+
+  (void) level;
+  if (s == NULL || strncmp (message, key, sizeof key - 1) != 0)
+    return;
+  message += sizeof key - 1;
+  /* 16 bits, decimal or hexadecimal (RFC 7143 13.9, 6.1). */
+  if (!isdigit ((unsigned char) message[0]))
+    return;
+  tag = strtoul (message, &end,
+                 strncasecmp (message, "0x", 2) == 0 ? 16 : 10);
+  if ((*end != '\0' && *end != ' ') || tag > 0xffff ||
+      (int) tag == s->portal.tpgt)
+    return;
+  if (s->portal.tpgt != -1)
+    log_warning ("%s: target %s says at login that this is its portal group "
+                 "%lu, not %d", s->name, s->target, tag, s->portal.tpgt);
+  /* A redirected session is where it was sent to. */
+  s->portal.tpgt = (int) tag;
+}
+
+void
+portal_group_listen (struct session *s)
+{
+  /* Who debugs libiscsi wants its log. */
+  if (getenv ("LIBISCSI_DEBUG") != NULL)
+    return;
+  iscsi_set_log_fn (s->ctx, log_cb);
+  iscsi_set_log_level (s->ctx, LOGIN_REPLY_LEVEL);
+}
+
+void
+portal_group_known (struct session *s)
+{
+  if (getenv ("LIBISCSI_DEBUG") == NULL)
+    iscsi_set_log_level (s->ctx, 0);
+}
+
+int
+portal_group_service (struct session *s, int revents)
+{
+  int r;
+
+  at_work = s;
+  r = iscsi_service (s->ctx, revents);
+  at_work = NULL;
+  return r;
+}

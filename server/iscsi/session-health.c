@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Is the session alive?  What health.h needs to know is read here, from TCP
+ * and from the other paths, and what it says is done.  Service thread. */
+#include <config.h>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "engine/engine.h"
+
+/* With the server going down, what is in flight gets this long. */
+#define SHUTDOWN_GRACE 2.0
+
+/* Seconds of answers before a path counts as awake. */
+#define AWAKE_PROOF 0.5
+
+/* Another usable path for each LUN that is in use here?  And when was one of
+ * them last heard of? */
+static bool
+alternatives (const struct session *s, double now, double *last_rx)
+{
+  struct list *l, *next, *pl, *pnext;
+  bool all = true;
+
+  *last_rx = 0;
+  list_for_each (l, next, &s->paths) {
+    const struct path *p = list_entry (l, struct path, session_node);
+    bool other = false;
+
+    if (p->map == NULL)
+      continue;
+    list_for_each (pl, pnext, &p->map->paths) {
+      const struct path *q = list_entry (pl, struct path, map_node);
+
+      if (q->session != s && path_is_usable (q->state)) {
+        other = true;
+        /* One that has just woken up with the whole target proves nothing. */
+        if (now - q->session->awake_since < AWAKE_PROOF)
+          continue;
+        if (q->session->last_rx > *last_rx)
+          *last_rx = q->session->last_rx;
+      }
+    }
+    if (!other)
+      all = false;
+  }
+  return all;
+}
+
+static void
+nop_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
+{
+  struct session *s = opaque;
+
+  (void) ctx;
+  (void) data;
+  s->ping_sent = 0;
+  if (status != SCSI_STATUS_GOOD && !s->dying)
+    session_kill (s, FAIL_LOST, "connection lost");
+}
+
+/* What Linux has had behind glibc's tcp_info since 4.6, the window since 5.4 (linux/tcp.h, which
+ * cannot be included together with netinet/tcp.h). */
+struct tcp_info_54 {
+  struct tcp_info info;
+  uint64_t pacing_rate, max_pacing_rate, bytes_acked, bytes_received;
+  uint32_t segs_out, segs_in, notsent_bytes, min_rtt;
+  uint32_t data_segs_in, data_segs_out;
+  uint64_t delivery_rate, busy_time, rwnd_limited, sndbuf_limited;
+  uint32_t delivered, delivered_ce;
+  uint64_t bytes_sent, bytes_retrans;
+  uint32_t dsack_dups, reord_seen, rcv_ooopack, snd_wnd;
+};
+
+/* Does something wait that a live peer would have acknowledged?  What a local
+ * firewall drops counts as not sent.  A target that does not read leaves no
+ * window, and then nothing can be told: its kernel answers for it. */
+static bool
+waits_for_ack (const struct tcp_info_54 *tcp, socklen_t len)
+{
+  const bool window_known =
+    len >= offsetof (struct tcp_info_54, snd_wnd) + sizeof tcp->snd_wnd;
+
+  if (window_known && tcp->snd_wnd == 0)
+    return false;
+  return tcp->info.tcpi_unacked > 0 ||
+    (tcp->notsent_bytes > 0 && (window_known || tcp->info.tcpi_probes > 0));
+}
+
+static void
+look_at_tcp (struct session *s, double now)
+{
+  struct tcp_info_54 tcp;
+  socklen_t len = sizeof tcp;
+
+  memset (&tcp, 0, sizeof tcp);
+  if (getsockopt (iscsi_get_fd (s->ctx), IPPROTO_TCP, TCP_INFO,
+                  &tcp, &len) == -1 ||
+      len < offsetof (struct tcp_info_54, min_rtt) ||
+      !waits_for_ack (&tcp, len))
+    s->unacked_since = 0;
+  else if (s->unacked_since == 0 || s->bytes_acked != tcp.bytes_acked) {
+    s->unacked_since = now;
+    s->bytes_acked = tcp.bytes_acked;
+  }
+}
+
+static void
+ping (struct session *s, double now)
+{
+  if (iscsi_nop_out_async (s->ctx, nop_cb, NULL, 0, s) == 0) {
+    s->ping_sent = now;
+    session_flush (s);
+  }
+}
+
+/* Whether a silent path is dead depends on what the others say: ask those
+ * that have nothing to do and would not tell by themselves. */
+static void
+ping_others (struct session *s, double now)
+{
+  struct list *l, *next, *pl, *pnext;
+
+  list_for_each (l, next, &s->paths) {
+    const struct path *p = list_entry (l, struct path, session_node);
+
+    if (p->map == NULL)
+      continue;
+    list_for_each (pl, pnext, &p->map->paths) {
+      struct session *o = list_entry (pl, struct path, map_node)->session;
+
+      if (o != s && o->state == SESSION_UP && !o->dying && o->ping_sent == 0)
+        ping (o, now);
+    }
+  }
+}
+
+void
+session_check_health (struct session *s, double now)
+{
+  const struct settings *st = s->engine->settings;
+  struct health_input in = {
+    .now = now, .last_rx = s->last_rx, .ping_sent = s->ping_sent,
+    .noop_out_interval = st->noop_out_interval,
+    .noop_out_timeout = st->noop_out_timeout,
+    .fast_io_fail_tmo = st->defaults.fast_io_fail_tmo,
+    .command_timeout = st->command_timeout,
+  };
+
+  if (s->ctx == NULL || s->dying || !session_is_full_feature (s->state) ||
+      s->kind != SESSION_NORMAL)
+    return;
+  if (s->engine->shutdown && s->nr_in_flight > 0 &&
+      now - s->engine->shutdown_at > SHUTDOWN_GRACE) {
+    session_kill (s, FAIL_LOST, "not answered before the server's end");
+    return;
+  }
+  if (!list_empty (&s->in_flight))
+    in.oldest_command =
+      list_entry (s->in_flight.next, struct command, node)->submitted;
+  if (in.oldest_command > 0 || in.ping_sent > 0) {
+    look_at_tcp (s, now);
+    in.unacked_since = s->unacked_since;
+    in.alternative = alternatives (s, now, &in.others_last_rx);
+  }
+
+  switch (health_check (&in)) {
+  case HEALTH_OK:
+    break;
+  case HEALTH_PING:
+    ping (s, now);
+    if (in.oldest_command > 0)
+      ping_others (s, now);
+    break;
+  case HEALTH_DEAD_NETWORK:
+    session_kill (s, FAIL_LOST, "no TCP acknowledgement for %.1f s",
+                  now - s->unacked_since);
+    break;
+  case HEALTH_DEAD_SILENT:
+    session_kill (s, FAIL_LOST, "ping timeout of %g secs expired, while "
+                  "another path answers", st->noop_out_timeout);
+    break;
+  case HEALTH_DEAD_COMMAND:
+    session_kill (s, FAIL_LOST, "command timeout of %g secs expired",
+                  st->command_timeout);
+    break;
+  }
+}

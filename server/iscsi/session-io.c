@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Commands on the wire: submit to libiscsi, take its callbacks, and notice
+ * when a connection is dead. */
+#include <config.h>
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "engine/engine.h"
+#include "multipath/hedge.h"
+
+static enum scsi_result
+result_of_status (int status)
+{
+  switch (status) {
+  case SCSI_STATUS_GOOD:
+  case SCSI_STATUS_CHECK_CONDITION:
+  case SCSI_STATUS_CONDITION_MET:
+  case SCSI_STATUS_BUSY:
+  case SCSI_STATUS_RESERVATION_CONFLICT:
+  case SCSI_STATUS_TASK_SET_FULL:
+  case SCSI_STATUS_ACA_ACTIVE:
+  case SCSI_STATUS_TASK_ABORTED:
+    return status;
+  case SCSI_STATUS_CANCELLED:
+    return RESULT_LOST;
+  case SCSI_STATUS_TIMEOUT:
+    return RESULT_TIMEOUT;
+  default:
+    return RESULT_PROTOCOL;
+  }
+}
+
+/* A longer gap between answers, in seconds, is a silence. */
+#define AWAKE_GAP 1.0
+
+/* Commands alone in flight in a row before their workers poll. */
+#define SOLO_ENOUGH 32
+
+bool
+session_is_solo (const struct session *s)
+{
+  return s->worker_polls && s->nr_in_flight == 1 && !s->dying &&
+    s->state == SESSION_UP;
+}
+
+void
+session_unsolo (struct session *s)
+{
+  s->solo = 0;
+  if (!s->worker_polls)
+    return;
+  s->worker_polls = false;
+  s->engine->need_watchers = true;
+  engine_kick (s->engine);
+}
+
+static void
+count_solo (struct session *s, const struct command *cmd)
+{
+  s->used = true;
+  /* Nobody would poll for what is not sent by its own worker. */
+  if (s->nr_in_flight > 1 || cmd->req == NULL ||
+      cmd->req != s->engine->submitter)
+    session_unsolo (s);
+  else if (s->solo < SOLO_ENOUGH && ++s->solo == SOLO_ENOUGH &&
+           s->state == SESSION_UP) {
+    s->worker_polls = true;
+    s->engine->need_watchers = true;
+    engine_kick (s->engine);
+  }
+}
+
+/* As many more, or fewer, are in flight. */
+void
+session_count (struct session *s, int n)
+{
+  s->nr_in_flight += n;
+  atomic_fetch_add_explicit (&s->engine->in_flight, n, memory_order_relaxed);
+}
+
+static void
+release (struct command *cmd)
+{
+  struct session *s = cmd->session;
+
+  list_del (&cmd->node);
+  session_count (s, -1);
+  if (cmd->accounted) {
+    selector_end_io (&cmd->path->sel, cmd->bytes);
+    cmd->accounted = false;
+    /* A reset waits for the last answer. */
+    if (cmd->path->map->frozen) {
+      s->engine->need_fence = true;
+      engine_kick (s->engine);
+    }
+  }
+  if (s->starved) {
+    struct list *l, *next;
+
+    s->starved = false;
+    list_for_each (l, next, &s->paths) {
+      struct path *p = list_entry (l, struct path, session_node);
+
+      if (p->map != NULL && !list_empty (&p->map->queue))
+        schedule_dispatch (p->map);
+    }
+  }
+}
+
+/* The guard counts what comes.  Where it cannot be installed, the end of the
+ * buffer of each read gets a random number first; when it is still there, less
+ * came than was asked for, whatever the target says of it. */
+static bool
+has_canary (const struct command *cmd)
+{
+  return !guard_is_installed () && cmd->dir == SCSI_XFER_READ &&
+    !cmd->may_be_short && cmd->bytes >= sizeof (uint64_t);
+}
+
+static char *
+canary_place (const struct command *cmd)
+{
+  return (char *) cmd->buf + cmd->bytes - sizeof (uint64_t);
+}
+
+static bool
+canary_lives (const struct command *cmd)
+{
+  return has_canary (cmd) &&
+    memcmp (canary_place (cmd), &cmd->session->engine->canary,
+            sizeof (uint64_t)) == 0;
+}
+
+/* Without this a short answer would hand old memory to the client. */
+static bool
+came_short (const struct command *cmd)
+{
+  return !cmd->may_be_short &&
+    ((cmd->task.residual_status == SCSI_RESIDUAL_UNDERFLOW &&
+      cmd->task.residual > 0) || guard_came_short (cmd) ||
+     canary_lives (cmd));
+}
+
+/* libiscsi calls this.  Only lists and flags are changed here. */
+static void
+command_cb (struct iscsi_context *ctx, int status, void *command_data,
+            void *private_data)
+{
+  struct command *cmd = private_data;
+  struct session *s = cmd->session;
+  enum scsi_result result = result_of_status (status);
+  struct sense sense = { .valid = false };
+  const char *why = result == RESULT_PROTOCOL ? iscsi_get_error (ctx) : NULL;
+
+  (void) command_data;          /* NULL or &cmd->task */
+
+  if (result == RESULT_CHECK_CONDITION)
+    /* libiscsi's own parser does not look at the length. */
+    sense_parse_iscsi (cmd->task.datain.data, cmd->task.datain.size, &sense);
+  free (cmd->task.datain.data);
+  cmd->task.datain.data = NULL;
+  cmd->task.datain.size = 0;
+
+  if (result == RESULT_GOOD || result == RESULT_CONDITION_MET) {
+    if (came_short (cmd)) {
+      result = RESULT_PROTOCOL;
+      why = "short transfer with GOOD status";
+    }
+  }
+  /* A recovered error may end the transfer (SPC-4 7.5.7, DTE), and would count
+   * as success: once more, as if there was no sense data. */
+  else if (result == RESULT_CHECK_CONDITION && came_short (cmd) &&
+           verdict_of (result, &sense).kind == VERDICT_DONE)
+    sense.valid = false;
+
+  if (result >= RESULT_LOST) {
+    /* Uninvited, these mean that the session is dead (a command that was
+     * answered with nonsense makes it so).  The command stays in in_flight,
+     * for libiscsi may still point to it, until session_reap. */
+    if (!s->dying)
+      session_kill (s, FAIL_LOST, "%s", why && why[0] ? why
+                    : "connection lost");
+    return;
+  }
+  release (cmd);
+  if (cmd->req != NULL)
+    command_answered (cmd, result, &sense);
+  else if (cmd->hedge != NULL)
+    hedge_answered (cmd, result, &sense);
+  else {
+    cmd->result = result;
+    cmd->sense = sense;
+    list_add_tail (&s->engine->told, &cmd->node);
+  }
+}
+
+bool
+session_has_room (const struct session *s)
+{
+  return s->ctx != NULL && !s->dying && s->nr_in_flight < s->depth;
+}
+
+/* The caller has checked for room, and counted it in the selector if
+ * cmd->accounted.  Never fails: if libiscsi refuses the session dies. */
+void
+session_submit (struct session *s, struct command *cmd)
+{
+  struct scsi_task *task = &cmd->task;
+
+  memset (task, 0, sizeof *task);
+  task->cdb_size = cmd->cdb_len;
+  memcpy (task->cdb, cmd->cdb, cmd->cdb_len);
+  task->xfer_dir = cmd->dir;
+  task->expxferlen = cmd->bytes;
+  if (cmd->dir != SCSI_XFER_NONE) {
+    cmd->iov.iov_base = cmd->buf;
+    cmd->iov.iov_len = cmd->bytes;
+    if (has_canary (cmd))
+      memcpy (canary_place (cmd), &s->engine->canary, sizeof (uint64_t));
+    if (cmd->dir == SCSI_XFER_READ)
+      scsi_task_set_iov_in (task, &cmd->iov, 1);
+    else
+      scsi_task_set_iov_out (task, &cmd->iov, 1);
+  }
+
+  cmd->session = s;
+  guard_submit (s, cmd);
+  cmd->submitted = engine_now ();
+  if (cmd->first_submitted == 0)
+    cmd->first_submitted = cmd->submitted;
+  list_add_tail (&s->in_flight, &cmd->node);
+  session_count (s, 1);
+  if (cmd->dir == SCSI_XFER_WRITE)
+    s->sends_data = true;
+  count_solo (s, cmd);
+
+  if (!s->need_flush) {
+    s->need_flush = true;
+    list_add_tail (&s->engine->flush, &s->flush_node);
+  }
+  /* From libiscsi 1.20.3 on the callback may run in here: cmd is not ours
+   * any more afterwards. */
+  if (s->dying ||
+      iscsi_scsi_command_async (s->ctx, lun_encode (cmd->lun), task, command_cb,
+                                NULL, cmd) != 0) {
+    if (!s->dying)
+      session_kill (s, FAIL_LOST, "cannot send: %s", iscsi_get_error (s->ctx));
+  }
+}
+
+/* Until libiscsi has taken all that was read for it. */
+static int
+service_guarded (struct session *s, int revents)
+{
+  for (;;) {
+    const unsigned before = guard_unread (s);
+    const int r = iscsi_service (s->ctx, revents);
+    const unsigned after = guard_unread (s);
+
+    if (r != 0 || s->dying || after == 0 || (before > 0 && after >= before))
+      return r;
+    revents = POLLIN;
+  }
+}
+
+static void
+service (struct session *s, int revents)
+{
+  int r;
+
+  guard_enter (s);
+  r = s->state == SESSION_LOGIN
+    ? portal_group_service (s, revents) : service_guarded (s, revents);
+  guard_leave (s);
+  if (r != 0 && !s->dying) {
+    const char *why = iscsi_get_error (s->ctx);
+
+    /* That it will not reconnect is what we asked for. */
+    session_kill (s, FAIL_LOST, "%s", why[0] && !strstr (why, "econnect")
+                  ? why : "connection closed by the target");
+  }
+}
+
+static void
+cork (const struct session *s, int on)
+{
+  /* In vain?  Then there are more segments. */
+  setsockopt (iscsi_get_fd (s->ctx), IPPROTO_TCP, TCP_CORK, &on, sizeof on);
+}
+
+/* libiscsi sends each PDU for itself, and its data apart from its header.
+ * With TCP_NODELAY that would be a segment each.  The guard joins them; without
+ * it the kernel has to. */
+void
+session_flush (struct session *s)
+{
+  if (s->ctx == NULL || s->dying || !session_is_full_feature (s->state))
+    return;
+  if (iscsi_which_events (s->ctx) & POLLOUT) {
+    const bool several = !guard_is_installed () &&
+      (s->sends_data || iscsi_out_queue_length (s->ctx) > 1);
+
+    s->sends_data = false;
+    if (several)
+      cork (s, 1);
+    service (s, POLLOUT);
+    if (several && !s->dying)
+      cork (s, 0);
+  }
+  /* The socket is full: the loop must wait until it can be written. */
+  if (!s->dying &&
+      (guard_unsent (s) || (iscsi_which_events (s->ctx) & POLLOUT))) {
+    session_unsolo (s);
+    s->engine->need_watchers = true;
+    engine_kick (s->engine);
+  }
+}
+
+/* The fd is ready.  Also a worker's business when the session is up: then
+ * there are no events but the session's death. */
+void
+session_ready (struct session *s, int revents)
+{
+  if (s->ctx == NULL || s->dying)
+    return;
+  if (revents & POLLIN) {
+    const double now = engine_now ();
+
+    /* Silent although something was asked: awake again from now. */
+    if (now - s->last_rx > AWAKE_GAP &&
+        (s->nr_in_flight > 0 || s->ping_sent > 0))
+      s->awake_since = now;
+    s->last_rx = now;
+  }
+  service (s, revents);
+  if (!s->dying && s->deferred_event >= 0 && s->engine->loop_is_ours) {
+    const enum session_event ev = s->deferred_event;
+
+    s->deferred_event = -1;
+    session_event (s, ev);
+  }
+}
+
+void
+session_kill (struct session *s, enum session_failure failure,
+              const char *fs, ...)
+{
+  va_list args;
+
+  if (s->dying)
+    return;
+  s->dying = true;
+  s->limit_now = 0;
+  s->failure = failure;
+  va_start (args, fs);
+  vsnprintf (s->why, sizeof s->why, fs, args);
+  va_end (args);
+  s->engine->need_reap = true;
+  engine_kick (s->engine);
+}

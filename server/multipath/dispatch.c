@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* From a map's queue to a path, and back by verdict. */
+#include <config.h>
+
+#include <errno.h>
+
+#include "engine/engine.h"
+#include "fence/fence.h"
+#include "multipath/hedge.h"
+
+/* A command whose path dies each time, within POISON seconds, is what kills
+ * it. */
+#define POISON 1.0
+#define MAX_FAILOVERS 100
+/* UNIT ATTENTIONs and aborts in a row. */
+#define MAX_RETRIES 32
+
+/* With the server going down, a busy target gets this many seconds. */
+#define BUSY_AT_END 2.0
+
+void
+map_submit (struct map *m, struct request *req)
+{
+  unsigned i;
+
+  for (i = 0; i < req->nr_parts; ++i)
+    list_add_tail (&m->queue, &req->parts[i].node);
+  schedule_dispatch (m);
+}
+
+void
+map_fail_all (struct map *m, int error)
+{
+  while (!list_empty (&m->queue)) {
+    struct command *cmd = list_entry (m->queue.next, struct command, node);
+
+    list_del (&cmd->node);
+    request_part_done (m->engine, cmd, error);
+  }
+  while (!list_empty (&m->parked)) {
+    struct command *cmd = list_entry (m->parked.next, struct command, node);
+
+    list_del (&cmd->node);
+    request_part_done (m->engine, cmd, error);
+  }
+}
+
+/* Room is missing, not paths: whoever gets an answer will call again. */
+static void
+mark_starved (struct map *m)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &m->paths)
+    list_entry (l, struct path, map_node)->session->starved = true;
+}
+
+static void
+no_path (struct map *m)
+{
+  if (m->engine->shutdown)
+    map_fail_all (m, ESHUTDOWN);
+  else if (m->no_path_until == 0)
+    map_fail_all (m, EIO);
+}
+
+void
+map_dispatch (struct map *m)
+{
+  if (m->frozen && !m->engine->shutdown)
+    return;
+  while (!list_empty (&m->queue)) {
+    struct command *cmd = list_entry (m->queue.next, struct command, node);
+    struct path *p;
+
+    /* Without a path no_path () decides: who waits for a fence then would
+     * wait for ever. */
+    if (m->nr_active > 0 && fence_blocks (m, cmd)) {
+      list_del (&cmd->node);
+      list_add_tail (&m->parked, &cmd->node);
+      if (!list_empty (&m->fences))     /* not for the state file */
+        m->fence_stats.parked++;
+      m->engine->need_fence = true;
+      engine_kick (m->engine);
+      continue;
+    }
+    p = map_select_path (m, cmd->bytes);
+    if (p == NULL) {
+      if (m->nr_active == 0)
+        no_path (m);
+      else
+        mark_starved (m);
+      return;
+    }
+    list_del (&cmd->node);
+    /* Of a flush that is sent again, what was written meanwhile counts not. */
+    if (cmd->req->op == OP_FLUSH && cmd->req->flush_reaches == 0)
+      cmd->req->flush_reaches = m->written;
+    cmd->path = p;
+    cmd->lun = p->lun;
+    cmd->accounted = true;
+    selector_start_io (&p->sel, cmd->bytes);
+    if (cmd->hedgeable)
+      hedge_sent (cmd);
+    session_submit (p->session, cmd);
+  }
+}
+
+/* At the head: it was sent before all that waits there. */
+void
+map_requeue (struct map *m, struct command *cmd)
+{
+  list_add_head (&m->queue, &cmd->node);
+  schedule_dispatch (m);
+}
+
+static void
+retry_later (struct map *m, struct command *cmd, unsigned delay_ms)
+{
+  const double now = engine_now ();
+
+  if (now - cmd->first_submitted > m->engine->settings->command_timeout) {
+    request_part_done (m->engine, cmd, EIO);
+    return;
+  }
+  if (m->engine->shutdown && now - m->engine->shutdown_at > BUSY_AT_END) {
+    request_part_done (m->engine, cmd, ESHUTDOWN);
+    return;
+  }
+  cmd->not_before = now + delay_ms / 1000.;
+  list_add_tail (&m->delayed, &cmd->node);
+}
+
+void
+map_wake_delayed (struct map *m, double now)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &m->delayed) {
+    struct command *cmd = list_entry (l, struct command, node);
+
+    if (now >= cmd->not_before || m->engine->shutdown) {
+      list_del (&cmd->node);
+      list_add_tail (&m->queue, &cmd->node);
+      schedule_dispatch (m);
+    }
+  }
+}
+
+static void
+failover (struct map *m, struct command *cmd)
+{
+  m->engine->failovers++;
+  /* Time on a queue, or on a path that is gone, is not the target's. */
+  cmd->first_submitted = 0;
+  if (engine_now () - cmd->submitted > POISON)
+    cmd->failovers = 0;
+  if (++cmd->failovers > MAX_FAILOVERS) {
+    log_error ("%s: giving up on a command after %d failed paths", m->name,
+               MAX_FAILOVERS);
+    request_part_done (m->engine, cmd, EIO);
+  }
+  else
+    map_requeue (m, cmd);
+}
+
+void
+command_lost (struct command *cmd)
+{
+  struct map *m = cmd->req->map;
+
+  cmd->path->stats.errors++;
+  hedge_forget (cmd);
+  fence_lost (cmd);
+  failover (m, cmd);
+}
+
+static void
+lower_depth (struct session *s)
+{
+  const unsigned depth = s->nr_in_flight * 3 / 4;
+
+  s->depth = depth > 0 ? depth : 1;
+  if (s->limit_now > 0)
+    s->limit_now = s->depth;
+}
+
+/* How a command of the client's failed for good.  At most one line a second,
+ * and one in all for a reservation that another host holds: a client that
+ * tries again and again must not fill the log. */
+static void
+log_failure (struct command *cmd, enum scsi_result result, const char *text)
+{
+  struct map *m = cmd->req->map;
+  const double now = engine_now ();
+
+  if (result == RESULT_RESERVATION_CONFLICT) {
+    if (!m->reserved)
+      log_warning ("%s: %s: RESERVATION CONFLICT: another initiator holds "
+                   "a reservation; what it excludes fails (said once)", m->name,
+                   cmd->path->session->name);
+    m->reserved = true;
+    return;
+  }
+  if (now - m->last_failure < 1) {
+    m->failures_unsaid++;
+    return;
+  }
+  m->last_failure = now;
+  log_error ("%s: %s: I/O error, LBA %llu: %s", m->name,
+             cmd->path->session->name, (unsigned long long) cmd->lba, text);
+  if (m->failures_unsaid > 0)
+    log_error ("%s: %u more I/O errors like this one", m->name,
+               m->failures_unsaid);
+  m->failures_unsaid = 0;
+}
+
+void
+path_verdict_actions (struct path *p, const struct verdict *v)
+{
+  struct session *s = p->session;
+
+  if (v->actions & ACTION_LOWER_DEPTH)
+    lower_depth (s);
+  if (v->actions & (ACTION_CHECK_CAPACITY | ACTION_CHECK_IDENTITY))
+    s->want_probe = true;
+  if (v->actions & ACTION_CHECK_IDENTITY) {
+    /* Perhaps another disk is there now: not one more command this way before
+     * that is known.  act_up () opens the session again after the probe. */
+    s->limit_now = 0;
+    engine_kick (s->engine);
+    return;
+  }
+  fence_heard (p, v->actions);
+}
+
+void
+path_answered (struct path *p, const struct command *cmd, double seconds)
+{
+  fence_heard_nothing (p);
+  p->stats.ios++;
+  latency_add (&p->latency, seconds);
+  p->average_latency = latency_average (p->average_latency, seconds, 1 / 16.);
+  if (cmd->dir == SCSI_XFER_READ)
+    p->stats.bytes_read += cmd->bytes;
+  else
+    p->stats.bytes_written += cmd->bytes;
+  if (cmd->hedgeable)
+    hedge_read_done (p, seconds);
+}
+
+void
+command_answered (struct command *cmd, enum scsi_result result,
+                  const struct sense *sense)
+{
+  struct map *m = cmd->req->map;
+  struct path *p = cmd->path;
+  struct verdict v = verdict_of (result, sense);
+  char text[100];
+
+  hedge_forget (cmd);
+
+  /* What not every LUN can do: no reason to doubt the path, unless the LUN
+   * itself is gone (25h). */
+  if (cmd->optional && result == RESULT_CHECK_CONDITION &&
+      sense->key == SENSE_ILLEGAL_REQUEST && sense->asc != 0x25 &&
+      v.kind == VERDICT_PATH) {
+    v.kind = VERDICT_FAIL;
+    v.error = ENOTSUP;
+  }
+  path_verdict_actions (p, &v);
+  if (v.actions & ACTION_CHECK_IDENTITY) {
+    map_requeue (m, cmd);
+    return;
+  }
+
+  switch (v.kind) {
+  case VERDICT_DONE:
+    path_answered (p, cmd, engine_now () - cmd->submitted);
+    if (cmd->modifies) {
+      m->written++;
+      m->reserved = false;
+    }
+    else if (cmd->req->op == OP_FLUSH && cmd->req->flush_reaches > m->flushed)
+      m->flushed = cmd->req->flush_reaches;
+    if (cmd->may_be_short && cmd->task.residual_status ==
+        SCSI_RESIDUAL_UNDERFLOW)
+      cmd->req->residual = cmd->task.residual;
+    request_part_done (m->engine, cmd, 0);
+    break;
+  case VERDICT_RETRY:
+    p->stats.retries++;
+    if (++cmd->retries > MAX_RETRIES) {
+      log_error ("%s: %s: giving up on a command after %d retries: %s",
+                 m->name, p->session->name, MAX_RETRIES,
+                 result == RESULT_CHECK_CONDITION
+                 ? sense_text (sense, text, sizeof text)
+                 : result_text (result));
+      request_part_done (m->engine, cmd, EIO);
+    }
+    else
+      map_requeue (m, cmd);
+    break;
+  case VERDICT_RETRY_LATER:
+    p->stats.retries++;
+    retry_later (m, cmd, v.delay_ms);
+    break;
+  case VERDICT_PATH:
+    p->stats.errors++;
+    path_event (p, PATH_EV_IO_ERROR,
+                result == RESULT_CHECK_CONDITION
+                ? sense_text (sense, text, sizeof text)
+                : result_text (result));
+    failover (m, cmd);
+    break;
+  case VERDICT_FAIL:
+    p->stats.errors++;
+    if (!(cmd->optional && (v.error == ENOTSUP || v.error == EINVAL)))
+      log_failure (cmd, result, result == RESULT_CHECK_CONDITION
+                   ? sense_text (sense, text, sizeof text)
+                   : result_text (result));
+    request_part_done (m->engine, cmd, v.error);
+    break;
+  }
+}

@@ -1,0 +1,616 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What is behind a session: REPORT LUNS, and for each LUN the facts of
+ * scsi.h, by a list of commands sent one after the other.  Run at every
+ * login: nothing is taken for granted from the last time. */
+#include <config.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/conf.h"
+#include "engine/engine.h"
+#include "fence/fence.h"
+
+#define MAX_LUNS 1024
+#define ANSWER_SIZE 16384
+/* UNIT ATTENTIONs come one by one after a login; others queue up to a few. */
+#define MAX_RETRIES 20
+
+struct probe {
+  struct session *session;
+  struct command cmd;
+  bool in_flight;
+  bool cancelled;               /* free when the answer is in */
+  int step;                     /* STEP_REPORT_LUNS, or index in steps[] */
+  uint16_t luns[MAX_LUNS];
+  int nr_luns, current;
+  unsigned retries;
+  ev_timer timer;
+  struct lu_facts facts;
+  uint8_t pages[256];           /* VPD page 00h */
+  size_t nr_pages;
+  uint8_t answer[ANSWER_SIZE];
+};
+
+enum { STEP_REPORT_LUNS = -2, STEP_REGISTER = -1 };
+
+/* What the answer to a step means for the LUN. */
+enum outcome {
+  NEXT,                         /* go on with the next step */
+  SKIP_LUN,                     /* not a LUN that we could use */
+};
+
+struct step {
+  const char *name;
+  int (*cdb) (struct probe *pr, uint8_t cdb[16], uint32_t *alloc); /* 0: skip */
+  enum outcome (*answer) (struct probe *pr, size_t len);
+  enum outcome (*error) (struct probe *pr, const struct sense *sense);
+};
+
+static void run_step (struct probe *pr);
+static void probe_done (struct command *cmd, enum scsi_result result,
+                        const struct sense *sense);
+
+static enum outcome
+ignore_error (struct probe *pr, const struct sense *sense)
+{
+  (void) pr;
+  (void) sense;
+  return NEXT;
+}
+
+/* TEST UNIT READY: eats the UNIT ATTENTIONs of the login (by the retries). */
+static int
+tur_cdb (struct probe *pr, uint8_t cdb[16], uint32_t *alloc)
+{
+  (void) pr;
+  *alloc = 0;
+  return cdb_test_unit_ready (cdb);
+}
+
+static enum outcome
+nothing (struct probe *pr, size_t len)
+{
+  (void) pr;
+  (void) len;
+  return NEXT;
+}
+
+static enum outcome
+not_ready (struct probe *pr, const struct sense *sense)
+{
+  /* "No medium", a LUN that does not exist, or one that needs START UNIT:
+   * INQUIRY and READ CAPACITY will tell; a message names the sense then. */
+  (void) pr;
+  (void) sense;
+  return NEXT;
+}
+
+static int
+inquiry_cdb (struct probe *pr, uint8_t cdb[16], uint32_t *alloc)
+{
+  (void) pr;
+  *alloc = 96;
+  return cdb_inquiry (cdb, false, 0, *alloc);
+}
+
+static enum outcome
+inquiry_answer (struct probe *pr, size_t len)
+{
+  if (!parse_inquiry (&pr->facts, pr->answer, len))
+    return SKIP_LUN;
+  /* Nothing there: LUN 0 of many targets, and tgt's controller. */
+  return pr->facts.qualifier == 3 || pr->facts.device_type == 0x1f
+    ? SKIP_LUN : NEXT;
+}
+
+static enum outcome
+skip_lun (struct probe *pr, const struct sense *sense)
+{
+  (void) pr;
+  (void) sense;
+  return SKIP_LUN;
+}
+
+static int
+vpd_cdb (struct probe *pr, uint8_t page, uint8_t cdb[16], uint32_t *alloc)
+{
+  /* Pages that are not in the list are not asked for: old targets hang on
+   * them.  But 83h is mandatory, and some lists are empty. */
+  if (page != 0x00 && page != 0x83 &&
+      !vpd_supported (pr->pages, pr->nr_pages, page))
+    return 0;
+  *alloc = page == 0x83 ? 4096 : 252;
+  return cdb_inquiry (cdb, true, page, *alloc);
+}
+
+static int
+vpd00_cdb (struct probe *pr, uint8_t cdb[16], uint32_t *alloc)
+{
+  return vpd_cdb (pr, 0x00, cdb, alloc);
+}
+
+static enum outcome
+vpd00_answer (struct probe *pr, size_t len)
+{
+  pr->nr_pages = len < sizeof pr->pages ? len : sizeof pr->pages;
+  memcpy (pr->pages, pr->answer, pr->nr_pages);
+  return NEXT;
+}
+
+#define VPD_STEP(page, parse)                                           \
+  static int                                                            \
+  vpd##page##_cdb (struct probe *pr, uint8_t cdb[16], uint32_t *alloc)  \
+  {                                                                     \
+    return vpd_cdb (pr, 0x##page, cdb, alloc);                          \
+  }                                                                     \
+  static enum outcome                                                   \
+  vpd##page##_answer (struct probe *pr, size_t len)                     \
+  {                                                                     \
+    parse (&pr->facts, pr->answer, len);                                \
+    return NEXT;                                                        \
+  }
+
+VPD_STEP (80, parse_vpd_serial)
+VPD_STEP (83, parse_vpd_identification)
+VPD_STEP (B0, parse_vpd_limits)
+VPD_STEP (B1, parse_vpd_characteristics)
+
+static int
+rc16_cdb (struct probe *pr, uint8_t cdb[16], uint32_t *alloc)
+{
+  if (pr->facts.device_type != 0)
+    return 0;
+  *alloc = 32;
+  return cdb_read_capacity16 (cdb, *alloc);
+}
+
+static enum outcome
+rc16_answer (struct probe *pr, size_t len)
+{
+  parse_read_capacity16 (&pr->facts, pr->answer, len);
+  return NEXT;
+}
+
+static int
+rc10_cdb (struct probe *pr, uint8_t cdb[16], uint32_t *alloc)
+{
+  if (pr->facts.device_type != 0 || pr->facts.block_size != 0)
+    return 0;
+  *alloc = 8;
+  return cdb_read_capacity10 (cdb);
+}
+
+static enum outcome
+rc10_answer (struct probe *pr, size_t len)
+{
+  parse_read_capacity10 (&pr->facts, pr->answer, len);
+  return NEXT;
+}
+
+/* After READ CAPACITY: its LBPRZ and this page's must be merged that way. */
+static int
+vpdB2_cdb (struct probe *pr, uint8_t cdb[16], uint32_t *alloc)
+{
+  return vpd_cdb (pr, 0xB2, cdb, alloc);
+}
+
+static enum outcome
+vpdB2_answer (struct probe *pr, size_t len)
+{
+  parse_vpd_provisioning (&pr->facts, pr->answer, len);
+  return NEXT;
+}
+
+/* SPC-3 has it first.  Optional: a refusal says "no". */
+static int
+write_same_cdb (struct probe *pr, uint8_t cdb[16], uint32_t *alloc)
+{
+  if (pr->facts.device_type != 0 || pr->facts.version < 5)
+    return 0;
+  *alloc = 64;
+  return cdb_report_opcode (cdb, OPCODE_WRITE_SAME16, *alloc);
+}
+
+static enum outcome
+write_same_answer (struct probe *pr, size_t len)
+{
+  parse_supported_write_same16 (&pr->facts, pr->answer, len);
+  return NEXT;
+}
+
+static int
+mode6_cdb (struct probe *pr, uint8_t cdb[16], uint32_t *alloc)
+{
+  if (pr->facts.device_type != 0)
+    return 0;
+  *alloc = 192;
+  return cdb_mode_sense6 (cdb, 0x3f, *alloc);
+}
+
+static enum outcome
+mode6_answer (struct probe *pr, size_t len)
+{
+  parse_mode_sense6 (&pr->facts, pr->answer, len);
+  return NEXT;
+}
+
+/* Page 3Fh did not have, or did not reach to, the caching page. */
+static int
+mode6_caching_cdb (struct probe *pr, uint8_t cdb[16], uint32_t *alloc)
+{
+  if (pr->facts.device_type != 0 || pr->facts.has_caching_page)
+    return 0;
+  *alloc = 192;
+  return cdb_mode_sense6 (cdb, 0x08, *alloc);
+}
+
+static int
+mode10_cdb (struct probe *pr, uint8_t cdb[16], uint32_t *alloc)
+{
+  if (pr->facts.device_type != 0 || pr->facts.has_caching_page)
+    return 0;
+  *alloc = 512;
+  return cdb_mode_sense10 (cdb, 0x08, *alloc);
+}
+
+static enum outcome
+mode10_answer (struct probe *pr, size_t len)
+{
+  parse_mode_sense10 (&pr->facts, pr->answer, len);
+  return NEXT;
+}
+
+static const struct step steps[] = {
+  { "TEST UNIT READY", tur_cdb, nothing, not_ready },
+  { "INQUIRY", inquiry_cdb, inquiry_answer, skip_lun },
+  { "INQUIRY page 00h", vpd00_cdb, vpd00_answer, ignore_error },
+  { "INQUIRY page 80h", vpd80_cdb, vpd80_answer, ignore_error },
+  { "INQUIRY page 83h", vpd83_cdb, vpd83_answer, ignore_error },
+  { "READ CAPACITY(16)", rc16_cdb, rc16_answer, ignore_error },
+  { "READ CAPACITY(10)", rc10_cdb, rc10_answer, ignore_error },
+  { "INQUIRY page B0h", vpdB0_cdb, vpdB0_answer, ignore_error },
+  { "INQUIRY page B1h", vpdB1_cdb, vpdB1_answer, ignore_error },
+  { "INQUIRY page B2h", vpdB2_cdb, vpdB2_answer, ignore_error },
+  { "REPORT SUPPORTED OPERATION CODES", write_same_cdb, write_same_answer,
+    ignore_error },
+  { "MODE SENSE(6)", mode6_cdb, mode6_answer, ignore_error },
+  { "MODE SENSE(6) page 8", mode6_caching_cdb, mode6_answer, ignore_error },
+  { "MODE SENSE(10) page 8", mode10_cdb, mode10_answer, ignore_error },
+};
+#define NR_STEPS ((int) (sizeof steps / sizeof steps[0]))
+
+/* ---- going through them --------------------------------------------------------- */
+
+static void
+finish (struct probe *pr)
+{
+  struct session *s = pr->session;
+  struct list *l, *next;
+
+  /* LUNs that we know and that were not found any more. */
+  list_for_each (l, next, &s->paths) {
+    struct path *p = list_entry (l, struct path, session_node);
+    int i;
+
+    for (i = 0; i < pr->nr_luns; ++i)
+      if (pr->luns[i] == p->lun)
+        break;
+    if (i == pr->nr_luns)
+      path_vanished (p, "LUN not in the target's list any more");
+  }
+  s->probe = NULL;
+  ev_timer_stop (s->engine->loop, &pr->timer);
+  free (pr);
+  session_event (s, SESSION_EV_PROBED);
+}
+
+/* Is this a LUN that is to be registered with a reservation key?  Before it
+ * is used: a reservation of the "registrants only" types would refuse us. */
+static bool
+wants_key (struct probe *pr, uint64_t *key, bool *aptpl)
+{
+  struct session *s = pr->session;
+  const struct settings *st = s->engine->settings;
+  struct map_settings settings;
+  char why[300];
+  bool r = false;
+
+  if (lu_unusable (&pr->facts, why, sizeof why) != NULL ||
+      (st->wwid && strcmp (st->wwid, pr->facts.wwid) != 0) ||
+      conf_blacklisted (st, &pr->facts, s->target, &s->portal, why,
+                        sizeof why) ||
+      conf_resolve (st, &pr->facts, s->target, &settings) == -1)
+    return false;
+  if (settings.reservation_key)
+    r = reservation_key_parse (settings.reservation_key, key, aptpl);
+  map_settings_free (&settings);
+  return r;
+}
+
+static bool
+send_register (struct probe *pr)
+{
+  struct command *cmd = &pr->cmd;
+  uint64_t key;
+  bool aptpl;
+
+  if (!wants_key (pr, &key, &aptpl))
+    return false;
+  memset (cmd, 0, sizeof *cmd);
+  list_init (&cmd->node);
+  cmd->lun = pr->luns[pr->current];
+  register_parameters (pr->answer, key, aptpl);
+  command_prepare (cmd, cdb_register_key (cmd->cdb), SCSI_XFER_WRITE,
+                   pr->answer, REGISTER_PARAMETERS);
+  cmd->may_be_short = true;
+  cmd->done = probe_done;
+  cmd->opaque = pr;
+  pr->in_flight = true;
+  session_submit (pr->session, cmd);
+  return true;
+}
+
+static void
+lun_done (struct probe *pr, enum outcome outcome)
+{
+  struct session *s = pr->session;
+  const unsigned lun = pr->luns[pr->current];
+
+  if (outcome == NEXT) {
+    if (pr->facts.wwid[0] == '\0')
+      wwid_from_serial (&pr->facts);
+    if (pr->step != STEP_REGISTER && send_register (pr)) {
+      pr->step = STEP_REGISTER;
+      return;
+    }
+    path_identified (s, lun, &pr->facts);
+  }
+  else {
+    struct path *p = path_find (s, lun);
+
+    if (p != NULL)
+      path_vanished (p, "no logical unit there any more");
+    else if (s->engine->settings->lun == (int) lun)
+      engine_complain (s->engine, false, "%s: target %s has no LUN %u; "
+                       "check lun=", s->name, s->target, lun);
+  }
+  pr->current++;
+  pr->step = 0;
+  if (pr->current == pr->nr_luns)
+    finish (pr);
+  else {
+    lu_facts_init (&pr->facts);
+    pr->nr_pages = 0;
+    run_step (pr);
+  }
+}
+
+static void
+advance (struct probe *pr, enum outcome outcome)
+{
+  pr->retries = 0;
+  if (outcome == SKIP_LUN || ++pr->step == NR_STEPS)
+    lun_done (pr, outcome);
+  else
+    run_step (pr);
+}
+
+static void
+luns_found (struct probe *pr)
+{
+  const int only = pr->session->engine->settings->lun;
+
+  if (only >= 0) {
+    pr->luns[0] = only;
+    pr->nr_luns = 1;
+  }
+  if (pr->nr_luns == 0) {
+    finish (pr);
+    return;
+  }
+  pr->retries = 0;
+  pr->step = 0;
+  pr->current = 0;
+  lu_facts_init (&pr->facts);
+  run_step (pr);
+}
+
+/* UNIT ATTENTIONs of a session in use that happen to reach us. */
+static void
+take_news (struct probe *pr, unsigned lun, unsigned actions)
+{
+  struct session *s = pr->session;
+  struct path *p = path_find (s, lun);
+
+  if (s->state != SESSION_UP)
+    return;                     /* those of the login say nothing new */
+  if (p != NULL)
+    fence_heard (p, actions);
+  if (actions & (ACTION_CHECK_CAPACITY | ACTION_CHECK_IDENTITY))
+    s->want_probe = true;
+}
+
+static void
+give_up (struct probe *pr)
+{
+  struct session *s = pr->session;
+
+  if (s->state != SESSION_UP) {
+    session_kill (s, FAIL_TIMEOUT, "the target is too busy to be identified");
+    return;
+  }
+  s->want_probe = true;
+  probe_cancel (s);
+}
+
+static void
+probe_done (struct command *cmd, enum scsi_result result,
+            const struct sense *sense)
+{
+  struct probe *pr = cmd->opaque;
+  const struct verdict v = verdict_of (result, sense);
+  size_t len;
+
+  pr->in_flight = false;
+  if (pr->cancelled) {
+    free (pr);
+    return;
+  }
+  if (v.kind == VERDICT_PATH && result >= RESULT_LOST)
+    return;                     /* session_reap ends the probe */
+  take_news (pr, cmd->lun, v.actions);
+  if ((v.kind == VERDICT_RETRY || v.kind == VERDICT_RETRY_LATER) &&
+      pr->retries++ < MAX_RETRIES) {
+    if (v.kind == VERDICT_RETRY)
+      run_step (pr);
+    else {
+      ev_timer_stop (pr->session->engine->loop, &pr->timer);
+      ev_timer_set (&pr->timer, v.delay_ms / 1000., 0.);
+      ev_timer_start (pr->session->engine->loop, &pr->timer);
+    }
+    return;
+  }
+
+  if (v.kind == VERDICT_RETRY || v.kind == VERDICT_RETRY_LATER) {
+    /* Too busy to say what it is: nothing can be concluded from that. */
+    give_up (pr);
+    return;
+  }
+
+  len = cmd->bytes;
+  if (cmd->task.residual_status == SCSI_RESIDUAL_UNDERFLOW)
+    len = cmd->task.residual < len ? len - cmd->task.residual : 0;
+
+  if (pr->step == STEP_REPORT_LUNS) {
+    bool truncated = false;
+
+    if (v.kind == VERDICT_DONE) {
+      pr->nr_luns = parse_report_luns (pr->answer, len, pr->luns, MAX_LUNS,
+                                       &truncated);
+      if (truncated)
+        log_warning ("%s: target %s has more LUNs than the %d that were "
+                     "looked at; name one with lun=", pr->session->name,
+                     pr->session->target, pr->nr_luns);
+    }
+    if (v.kind != VERDICT_DONE || pr->nr_luns < 0) {
+      /* SPC-4 6.33 makes it mandatory, but LUN 0 is what is meant then. */
+      pr->luns[0] = 0;
+      pr->nr_luns = 1;
+    }
+    luns_found (pr);
+    return;
+  }
+  if (pr->step == STEP_REGISTER) {
+    char text[100];
+
+    if (v.kind != VERDICT_DONE)
+      log_warning ("%s: LUN %u: cannot register the reservation key: %s",
+                   pr->session->name, pr->luns[pr->current],
+                   result == RESULT_CHECK_CONDITION
+                   ? sense_text (sense, text, sizeof text)
+                   : result_text (result));
+    pr->retries = 0;
+    lun_done (pr, NEXT);
+    return;
+  }
+  if (v.kind == VERDICT_DONE)
+    advance (pr, steps[pr->step].answer (pr, len));
+  else {
+    log_debug ("%s: LUN %u: %s failed", pr->session->name,
+               pr->luns[pr->current], steps[pr->step].name);
+    advance (pr, steps[pr->step].error (pr, sense));
+  }
+}
+
+/* Service thread.  Steps that do not apply are passed over. */
+static void
+run_step (struct probe *pr)
+{
+  struct session *s = pr->session;
+  struct command *cmd = &pr->cmd;
+  uint32_t alloc = 0;
+  int len = 0;
+
+  if (pr->step == STEP_REGISTER) {      /* again */
+    if (!send_register (pr))
+      lun_done (pr, NEXT);
+    return;
+  }
+
+  memset (cmd, 0, sizeof *cmd);
+  list_init (&cmd->node);
+  if (pr->step == STEP_REPORT_LUNS) {
+    alloc = 16 + 8 * MAX_LUNS;
+    len = cdb_report_luns (cmd->cdb, alloc);
+    cmd->lun = 0;
+  }
+  else {
+    while (pr->step < NR_STEPS &&
+           (len = steps[pr->step].cdb (pr, cmd->cdb, &alloc)) == 0)
+      pr->step++;
+    if (pr->step == NR_STEPS) {
+      lun_done (pr, NEXT);
+      return;
+    }
+    cmd->lun = pr->luns[pr->current];
+  }
+  command_prepare (cmd, len, alloc ? SCSI_XFER_READ : SCSI_XFER_NONE,
+                   pr->answer, alloc);
+  /* A short answer must not show what the one before left there. */
+  memset (pr->answer, 0, alloc);
+  cmd->may_be_short = true;
+  cmd->done = probe_done;
+  cmd->opaque = pr;
+  pr->in_flight = true;
+  session_submit (s, cmd);
+}
+
+static void
+timer_cb (EV_P_ ev_timer *w, int revents)
+{
+  (void) loop;
+  (void) revents;
+  run_step (w->data);
+}
+
+void
+probe_start (struct session *s)
+{
+  struct probe *pr;
+
+  if (s->probe != NULL)
+    return;
+  pr = calloc (1, sizeof *pr);
+  if (pr == NULL) {
+    session_kill (s, FAIL_LOST, "out of memory");
+    return;
+  }
+  pr->session = s;
+  ev_init (&pr->timer, timer_cb);
+  pr->timer.data = pr;
+  s->probe = pr;
+  pr->step = STEP_REPORT_LUNS;
+  if (s->engine->settings->lun >= 0)
+    luns_found (pr);
+  else
+    run_step (pr);
+}
+
+/* The session ended.  An answer that is on its way to probe_done (in
+ * engine->told) still points to us. */
+void
+probe_cancel (struct session *s)
+{
+  struct probe *pr = s->probe;
+
+  if (pr == NULL)
+    return;
+  s->probe = NULL;
+  ev_timer_stop (s->engine->loop, &pr->timer);
+  if (pr->in_flight)
+    pr->cancelled = true;
+  else
+    free (pr);
+}

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Which portals and targets to log in to, when that has settled, and what to
+ * tell the person at the terminal if nothing came of it. */
+#include <config.h>
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "engine/engine.h"
+
+
+/* What discovery may make of one answer, at most. */
+#define MAX_SESSIONS 1024
+
+static struct session *
+find_session (struct engine *e, const struct portal *portal,
+              const char *target)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &e->sessions) {
+    struct session *s = list_entry (l, struct session, node);
+
+    if (strcmp (s->target, target) == 0 && portal_equal (&s->portal, portal) &&
+        s->state != SESSION_CLOSED)
+      return s;
+  }
+  return NULL;
+}
+
+void
+engine_add_target (struct engine *e, const struct portal *portal,
+                   const char *target)
+{
+  struct session *s = find_session (e, portal, target);
+
+  if (s != NULL) {
+    if (s->portal.tpgt == -1)
+      s->portal.tpgt = portal->tpgt;
+    return;
+  }
+  if (e->nr_sessions >= MAX_SESSIONS) {
+    if (e->nr_sessions++ == MAX_SESSIONS)
+      log_warning ("more than %d portals of targets: the others are not used; "
+                   "name a target with target=", MAX_SESSIONS);
+    return;
+  }
+  e->nr_sessions++;
+  s = session_new (e, SESSION_NORMAL, portal, target);
+  if (s == NULL) {
+    engine_complain (e, false, "%s: out of memory", portal->host);
+    return;
+  }
+  session_event (s, SESSION_EV_START);
+}
+
+bool
+engine_add_portal (struct engine *e, const struct portal *portal, bool forget)
+{
+  const struct settings *st = e->settings;
+  struct session *s;
+
+  if (find_session (e, portal, st->discovery ? "" : st->target) != NULL)
+    return false;
+  if (!st->discovery) {
+    engine_add_target (e, portal, st->target);
+    return true;
+  }
+  s = session_new (e, SESSION_DISCOVERY, portal, "");
+  if (s == NULL) {
+    engine_complain (e, false, "%s: out of memory", portal->host);
+    return false;
+  }
+  s->forget = forget;
+  session_event (s, SESSION_EV_START);
+  return true;
+}
+
+unsigned
+engine_del_portal (struct engine *e, const struct portal *portal)
+{
+  struct list *l, *next;
+  unsigned n = 0;
+
+  list_for_each (l, next, &e->sessions) {
+    struct session *s = list_entry (l, struct session, node);
+
+    if (!portal_equal (&s->portal, portal) ||
+        (s->kind != SESSION_NORMAL && s->kind != SESSION_DISCOVERY))
+      continue;
+    if (s->state != SESSION_CLOSED)
+      n++;
+    s->forget = true;
+    session_event (s, SESSION_EV_STOP);
+  }
+  /* Those that are closed at once. */
+  e->need_reap = true;
+  engine_kick (e);
+  return n;
+}
+
+void
+engine_start (struct engine *e)
+{
+  const struct settings *st = e->settings;
+  size_t i;
+
+  for (i = 0; i < st->nr_portals; ++i)
+    engine_add_portal (e, &st->portals[i], false);
+}
+
+int
+engine_reconfigure (struct engine *e, const struct settings *settings)
+{
+  struct list *l, *next;
+  int r = 0;
+
+  e->settings = settings;
+  list_for_each (l, next, &e->sessions) {
+    struct session *s = list_entry (l, struct session, node);
+
+    s->depth = settings->queue_depth;
+    if (s->limit_now > 0)
+      s->limit_now = s->depth;
+  }
+  list_for_each (l, next, &e->maps) {
+    struct map *m = list_entry (l, struct map, node);
+    struct list *pl, *pnext;
+
+    list_for_each (pl, pnext, &m->paths)
+      list_entry (pl, struct path, map_node)->sel.limit =
+        settings->queue_depth;
+    if (map_reconfigure (m) == -1)
+      r = -1;
+  }
+  engine_start (e);
+  return r;
+}
+
+bool
+engine_all_settled (struct engine *e)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &e->sessions)
+    if (!list_entry (l, struct session, node)->settled)
+      return false;
+  return true;
+}
+
+void
+engine_complain (struct engine *e, bool fatal, const char *fs, ...)
+{
+  char line[1024];
+  va_list args;
+
+  va_start (args, fs);
+  vsnprintf (line, sizeof line, fs, args);
+  va_end (args);
+  if (e->complaint == NULL || (fatal && !e->complaint_fatal)) {
+    char *copy = strdup (line);
+
+    if (copy != NULL) {
+      free (e->complaint);
+      e->complaint = copy;
+      e->complaint_fatal = fatal;
+    }
+  }
+  /* A fatal one is told by engine_verdict when nothing runs yet. */
+  if (e->threaded || !fatal)
+    log_warning ("%s", line);
+}
+
+void
+engine_note_wwid (struct engine *e, const char *wwid)
+{
+  const size_t n = strlen (e->other_wwids);
+
+  if (strstr (e->other_wwids, wwid) == NULL &&
+      n + strlen (wwid) + 2 < sizeof e->other_wwids)
+    snprintf (e->other_wwids + n, sizeof e->other_wwids - n, " %s", wwid);
+}
+
+/* What to do about a session that could not be made: the last words of the
+ * one line for the user. */
+static const char *
+remedy (enum session_failure failure)
+{
+  switch (failure) {
+  case FAIL_RESOLVE: return "check the name, or give an address";
+  case FAIL_REFUSED: return "is the target running, and is this its port?";
+  case FAIL_UNREACHABLE:
+  case FAIL_TIMEOUT: return "check address, network and firewall";
+  case FAIL_AUTH: return "check user= and password=";
+  case FAIL_NOT_FOUND: return "check target=; `mpiscsi discover` lists the targets";
+  case FAIL_FORBIDDEN: return "allow this initiator name at the target, or set initiator-name=";
+  default: return "see the target's log";
+  }
+}
+
+int
+engine_verdict (struct engine *e, char *err, size_t size)
+{
+  struct list *l, *next;
+  const struct session *worst = NULL;
+  unsigned nr_up = 0;
+
+  if (e->complaint_fatal) {
+    snprintf (err, size, "%s", e->complaint);
+    return -1;
+  }
+  list_for_each (l, next, &e->maps)
+    if (list_entry (l, struct map, node)->nr_active > 0)
+      return 0;
+  if (e->complaint) {
+    snprintf (err, size, "%s", e->complaint);
+    return -1;
+  }
+  list_for_each (l, next, &e->sessions) {
+    const struct session *s = list_entry (l, struct session, node);
+
+    if (s->ever_up && s->kind == SESSION_NORMAL)
+      nr_up++;
+    /* "Not allowed" says more than "not there". */
+    if (s->failure != FAIL_NONE &&
+        (worst == NULL || s->failure > worst->failure))
+      worst = s;
+  }
+  if (nr_up == 0 && worst != NULL)
+    snprintf (err, size, "%s: %s%s%s; %s", worst->name, worst->why,
+              worst->target[0] ? ": target " : "", worst->target,
+              remedy (worst->failure));
+  else if (nr_up == 0)
+    snprintf (err, size, "no target answered within the time: raise "
+              "login-timeout, or check the portals");
+  else if (e->settings->wwid && e->other_wwids[0])
+    snprintf (err, size, "no LUN has the WWID %s; check wwid=: found were%s",
+              e->settings->wwid, e->other_wwids);
+  else if (e->blacklisted > 0)
+    snprintf (err, size, "no LUN to serve is left by the blacklist: %s%s; "
+              "see blacklist and blacklist_exceptions there",
+              e->blacklisted_first, e->blacklisted > 1 ? ", and so on" : "");
+  else
+    snprintf (err, size, "no LUN to serve was found on any target: map one "
+              "to %s at the target, or check lun= and wwid=",
+              e->initiator_name);
+  return -1;
+}
