@@ -10,7 +10,7 @@ build_objects () {
   local dir=$1; shift
   mkdir -p "$dir"
   build_flags=(-std=gnu11 -g -O1 -fPIC -I"$top_builddir" -I"$top_srcdir/server"
-               -I"$top_srcdir/plugin" -I"$top_srcdir/tests" "$@")
+               -I"$top_srcdir/plugin" -I"$top_srcdir/tests/unit" "$@")
   (cd "$top_srcdir" && printf '%s\n' server/*/*.c plugin/*.c) |
     xargs -P2 -I{} sh -c '
       src=$1; dir=$2; cc=$3; top=$4; shift 4

@@ -5,7 +5,7 @@ TEST_TIMEOUT=${TEST_TIMEOUT:-120}  # 15 s of it, on a machine that has nothing e
 # shellcheck source=functions.sh
 . "${srcdir:-$(dirname "$0")}/functions.sh"
 # shellcheck source=functions-fake.sh
-. "${srcdir:-$(dirname "$0")}/functions-fake.sh"
+. "$testsdir/functions-fake.sh"
 requires /usr/bin/python3 -c 'import nbd'
 
 # play GROUP [ROLE...]
@@ -14,7 +14,7 @@ play () {
   requires_plugin
   [ -x "$fake_target" ] || fail "there is no $fake_target: run make check"
   FAKE_TARGET=$fake_target PLUGIN=$plugin NBDKIT=$(printf '%q ' "${_nbdkit[@]}") JOBS=${JOBS:-5} \
-    background "$tmpdir/evil.log" /usr/bin/python3 "$testsdir/evil.py" "$tmpdir" "$slow" "$@"
+    background "$tmpdir/evil.log" /usr/bin/python3 "$testsdir/fake/evil.py" "$tmpdir" "$slow" "$@"
   pid=$!
   if wait "$pid"; then
     tail -n 1 "$tmpdir/evil.log"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Sourced by tests that need facts about a LUN which tgt cannot be told to
 # have: fake-iscsi-target, on portals of 127.0.0.0/8.
-fake_target=${FAKE_TARGET:-$top_builddir/tests/fake-iscsi-target}
+fake_target=${FAKE_TARGET:-$top_builddir/tests/fake/fake-iscsi-target}
 fake_iqn=iqn.2026-11.example.mpiscsi:fake
 fake_pid=
 

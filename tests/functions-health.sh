@@ -13,8 +13,8 @@
 # running (noise_ms).  The number itself is printed; bench-failover gives
 # medians against the bare limits.  A row that is beyond its bare limit prints
 # its log with times, and every row does with HEALTH_EXPLAIN=1.
-stall=${STALL:-$top_builddir/tests/stall}
-iscsi_proxy=${ISCSI_PROXY:-$top_builddir/tests/iscsi-proxy}
+stall=${STALL:-$top_builddir/tests/fake/stall}
+iscsi_proxy=${ISCSI_PROXY:-$top_builddir/tests/fake/iscsi-proxy}
 slack=${HEALTH_SLACK:-2}
 [ -x "$stall" ] || fail "there is no $stall: run make check"
 

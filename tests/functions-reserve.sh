@@ -6,7 +6,7 @@ requires python3 -c 'import ctypes; ctypes.CDLL("libiscsi.so.7")'
 
 # start_other_host: with a session to LUN 1 through the first portal.
 start_other_host () {
-  coproc OTHER { exec python3 "$testsdir/reserve.py" "${portal[0]}" "$iqn" 1 2>"$tmpdir/other.log"; }
+  coproc OTHER { exec python3 "$testsdir/fake/reserve.py" "${portal[0]}" "$iqn" 1 2>"$tmpdir/other.log"; }
   cleanup_fn end_process "$OTHER_PID"
 }
 # reserve VERB...: what it is to do; see reserve.py.

@@ -3,7 +3,7 @@
 # Sourced by test-stale-*.sh: the proxy, and the client that lets old writes
 # come late (stale-write.py).
 requires command -v python3
-proxy=$top_builddir/tests/iscsi-proxy
+proxy=$top_builddir/tests/fake/iscsi-proxy
 [ -x "$proxy" ] || fail "no $proxy: run make check"
 
 # start_proxy TARGET_PORTAL...: $proxied has the portals of the proxy.
@@ -29,7 +29,7 @@ reset_proxy () {
 keep_faults=
 stale () {
   [ -n "$keep_faults" ] || ctl reset >/dev/null
-  out=$(timeout -k 5 "$((50 * slow))" python3 "$testsdir/stale-write.py" "$uri" \
+  out=$(timeout -k 5 "$((50 * slow))" python3 "$testsdir/fake/stale-write.py" "$uri" \
         --proxy "$proxy" "$tmpdir/proxy.sock" "${proxied[0]}" \
         ${freeze:+--freeze "$freeze"} "$@") || fail "$*: $out"
   echo "  ${out//$'\n'/$'\n'  }"

@@ -28,7 +28,7 @@ set -u
 set -o pipefail
 export LC_ALL=C
 # nbdsh runs the first python3 it finds; only Debian's own has its module.
-if ! python3 -c 'import nbd' 2>/dev/null && /usr/bin/python3 -c 'import nbd' 2>/dev/null; then
+if ! python3 -c 'import nbd; nbd.NBD' 2>/dev/null && /usr/bin/python3 -c 'import nbd; nbd.NBD' 2>/dev/null; then
   PATH=/usr/bin:$PATH
 fi
 

@@ -29,7 +29,7 @@
  * all blocks are in doubt, and 2 may also go through a portal that is not
  * configured any more.
  *
- * tests/fence.pml is a model of this.
+ * tests/fence/fence.pml is a model of this.
  *
  * 2 and 3 use a session of their own (SESSION_FENCE), which has no paths:
  * libiscsi 1.19 cancels all that is on the context of a reset.

@@ -18,7 +18,7 @@
  *
  * Without a place to write to there is one warning, and no such fencing.
  *
- * tests/fence.pml (KILLS) is a model of this.
+ * tests/fence/fence.pml (KILLS) is a model of this.
  */
 #ifndef MPISCSI_NEXUS_H
 #define MPISCSI_NEXUS_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The two state machines, as tables: what an event does to a session and to
  * a path.  Pure: the tables say which action and which next state; the shell
- * (session.c, path.c) does the action.  tests/unit-states.c walks each cell.
+ * (session.c, path.c) does the action.  tests/unit/unit-states.c walks each cell.
  */
 #ifndef MPISCSI_STATES_H
 #define MPISCSI_STATES_H

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # In the guest of tests/vm/run: the plugin against the kernel's own target,
-# two portal groups with a portal each.  Started by tests/test-vm-lio.sh.
+# two portal groups with a portal each.  Started by tests/vm/test-vm-lio.sh.
 # shellcheck source=guest-lib.sh
 . /guest-lib.sh
 # shellcheck source=lio.sh

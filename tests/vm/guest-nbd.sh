@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # In the guest of tests/vm/run: a real /dev/nbd0 over the plugin.  Started by
-# tests/test-vm-nbd.sh, with PLUGIN in the environment.
+# tests/vm/test-vm-nbd.sh, with PLUGIN in the environment.
 # shellcheck source=guest-lib.sh
 . /guest-lib.sh
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # In the guest of tests/vm/run: a file system on /dev/vda, a virtio disk that
 # qemu's own NBD client takes from the plugin on the host.  Started by
-# tests/test-vm-qemu.sh, which cuts portals on the other side and then looks at
+# tests/vm/test-vm-qemu.sh, which cuts portals on the other side and then looks at
 # the target's file.
 #
 # It prints "round N" when all files were written and read back N times, and

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # In the guest of tests/vm/run: in-doubt write fencing with the kernel's client
 # (nbd) and the kernel's target (LIO), one portal group and two.  The proxy
-# holds a write back on path A, as in tests/test-stale-write.sh.  Started by
-# tests/test-vm-stale-write.sh.
+# holds a write back on path A, as in tests/fence/test-stale-write.sh.  Started by
+# tests/vm/test-vm-stale-write.sh.
 # shellcheck source=guest-lib.sh
 . /guest-lib.sh
 # shellcheck source=lio.sh

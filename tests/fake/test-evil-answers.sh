@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# A target whose answers are hostile: sense data, statuses, residuals, tags,
+# rejects, NOP-In without end, rubbish, silence.
+# shellcheck source=../functions-evil.sh
+. "$testsdir/functions-evil.sh"
+
+play answers "$@"

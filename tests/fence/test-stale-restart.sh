@@ -1,0 +1,161 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# In-doubt write fencing between two processes: a write is held in the network
+# when nbdkit is killed (kill -9), the next nbdkit serves the disk, the client
+# comes back and overwrites the block, then the old write is let go.
+#
+# With fence=off the old data must win: else this test would prove nothing.
+TEST_TIMEOUT=120
+# shellcheck source=../functions.sh
+. "$(dirname "$0")/../functions.sh"
+# shellcheck source=../functions-stale.sh
+. "$testsdir/functions-stale.sh"
+
+pick_portals 2
+make_disk "$tmpdir/disk" 64M
+start_tgt t "${portal[@]}"
+tgt_target t 1
+tgt_lun t 1 1 "$tmpdir/disk"
+start_proxy "${portal[@]}"
+state=$STATE_DIRECTORY
+# serve_on PORTAL,... [PARAMETER]...
+serve_on () {
+  start_mpiscsi "portals=$1" discovery=off "target=$iqn" lun=1 rr-min-io=1 "${@:2}"
+  wait_for_log "remaining active paths: $(tr , '\n' <<<"$1" | wc -l)\$"
+}
+both=${proxied[0]},${proxied[1]}
+# leave_behind [PARAMETER]...: a killed server, and its write in the proxy.
+leave_behind () {
+  reset_proxy
+  serve_on "$both" "$@"
+  stale killed "$mpiscsi_pid"
+  forget_killed
+}
+files () { find "$state" -name 'nexus-*' | wc -l; }
+dirty () { cat "$state"/nexus-?????? | grep -c ^nexus || :; }
+
+say "without fencing the old write wins"
+leave_behind fence=off
+serve_on "$both" fence=off
+stale successor 3
+assert_match "without fencing" 'at once.*released=1 good=1.*block has old' "$out"
+[ ! -e "$state" ] || fail "fence=off keeps a state"
+stop_mpiscsi
+
+say "with fencing it does not"
+leave_behind
+assert_equal "files" 1 "$(files)"
+assert_equal "nexuses of the killed server" 2 "$(dirty)"
+serve_on "$both"
+wait_for_log 'a server before was killed while it had 2 sessions here' 1
+assert_equal "no reset while nobody writes" 0 "$(count_log 'LOGICAL UNIT RESET')"
+stale successor 5
+assert_match "with fencing" 'released=0 .*lost=1.*block has new' "$out"
+assert_no_match "reads that wait" 'read after' "$out"
+number 'overwritten after %d ms'
+assert_less "the wait, ms" "$value" "$((2000 * slow_limits))"
+wait_for_log 'session reinstated through' 1
+fenced_by 'LOGICAL UNIT RESET'
+assert_equal "sessions that were fenced" 2 "$(count_log 'of the server before: unanswered writes of')"
+one_file () { [ "$(files)" = 1 ]; }
+wait_until 3 one_file || fail "$(files) files are left: $(ls "$state")"
+assert_equal "nexuses of the new server" 2 "$(dirty)"
+stop_mpiscsi
+
+say "after a clean end there is nothing to fence"
+assert_equal "files" 1 "$(files)"
+assert_equal "nexuses" 0 "$(dirty)"
+name=$(ls "$state"/nexus-??????)
+serve_on "$both"
+stale successor 1 none
+assert_match "after a clean end" 'at once.*block has new' "$out"
+assert_not_logged 'a server before|reinstated through|RESET|cannot fence'
+assert_equal "the same ISID again" "$name" "$(ls "$state"/nexus-??????)"
+stop_mpiscsi
+
+say "the old portal is not configured any more: through another one of its group"
+leave_behind
+serve_on "${proxied[1]}"
+stale successor 5
+assert_match "the other portal" 'released=0 .*lost=1.*block has new' "$out"
+wait_for_log "${proxied[0]} of the server before: session reinstated through ${proxied[1]}" 1
+fenced_by 'LOGICAL UNIT RESET'
+stop_mpiscsi
+
+say "nobody writes: fenced at the end, before somebody else uses the disk"
+leave_behind
+serve_on "$both"
+stop_mpiscsi
+fenced_by 'LOGICAL UNIT RESET'
+assert_equal "nexuses" 0 "$(dirty)"
+
+say "a server that lives is not fenced by another one, and has another ISID"
+reset_proxy
+serve_on "$both"
+stale successor 1 none
+assert_equal "files" 1 "$(files)"
+background "$tmpdir/second.log" "${_nbdkit[@]}" -f -U "$tmpdir/second.sock" \
+  --pidfile "$tmpdir/second.pid" "$plugin" "portals=$both" discovery=off "target=$iqn" lun=1
+second_pid=$!
+cleanup_fn end_process "$second_pid"
+wait_until 10 test -s "$tmpdir/second.pid" || fail "no second server"
+wait_until 5 grep -q 'remaining active paths: 2' "$tmpdir/second.log" || fail "no second server"
+assert_equal "files" 2 "$(files)"
+assert_equal "sessions lost" 0 "$(count_log 'session [0-9]+ lost')"
+if grep -E 'server before|cannot fence' "$tmpdir/second.log"; then fail "the second server fences"; fi
+end_process "$second_pid" || fail "the second server did not end"
+stop_mpiscsi
+
+say "no place to write to: one warning, and the disk is served"
+rm -rf "$state"
+echo >"$state"                  # root may write everywhere else
+serve_on "$both"
+stale successor 1 none
+assert_match "without a state" 'at once.*block has new' "$out"
+assert_equal "warnings" 1 "$(count_log 'nexus.lock: .*: if this server is killed, the next one cannot fence')"
+stop_mpiscsi
+rm "$state"
+
+say "the first write waits until the file is on the disk, but not for ever; reads do not"
+cat >"$tmpdir/slow.c" <<'XX'
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <unistd.h>
+/* Of the file, and of the directory. */
+int fsync (int fd) { usleep (atoi (getenv ("SLOW_FSYNC")) * 1000); (void) fd; return 0; }
+XX
+"${CC:-cc}" -shared -fPIC -o "$tmpdir/slow.so" "$tmpdir/slow.c" || fail "cannot compile slow.c"
+plain=("${_nbdkit[@]}")
+for ms in 600 60000; do
+  _nbdkit=(env "LD_PRELOAD=${MPISCSI_PRELOAD:+$MPISCSI_PRELOAD:}$tmpdir/slow.so" "SLOW_FSYNC=$ms"
+           "${NBDKIT:-nbdkit}")
+  rm -rf "$state"
+  serve_on "$both"
+  stale successor 5 none
+  assert_no_match "reads that wait" 'read after' "$out"
+  number 'overwritten after %d ms'
+  if [ $ms = 600 ]; then
+    assert_less "the wait, ms" 599 "$value"
+    assert_not_logged 'cannot fence'
+  else
+    assert_less "the wait, ms" 2900 "$value"
+    wait_for_log 'cannot be written in time: if this server is killed' 1
+  fi
+  assert_less "the wait, ms" "$value" "$((4500 * slow_limits))"
+  since=$(date +%s%N)
+  stop_mpiscsi
+  assert_less "the end, ms" $((($(date +%s%N) - since) / 1000000)) "$((9000 * slow_limits))"
+  [ $ms = 600 ] || wait_for_log 'the server ends without it' 1
+done
+_nbdkit=("${plain[@]}")
+rm -rf "$state"
+
+say "a damaged file: said once, put aside"
+mkdir "$state"
+echo 'mpiscsi-nexus 1' >"$state/nexus-0a0b0c"
+for want in 1 0; do
+  serve_on "$both"
+  assert_equal "warnings" $want "$(count_log 'nexus-0a0b0c is damaged: .* not fenced .file renamed.')"
+  stop_mpiscsi
+done
+[ -e "$state/nexus-0a0b0c.bad" ] || fail "it is gone"

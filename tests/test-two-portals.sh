@@ -1,9 +1,0 @@
-#!/usr/bin/env bash
-# SPDX-License-Identifier: BSD-3-Clause
-# Verified I/O over two portals; each carries its share.
-# shellcheck source=functions.sh
-. "${srcdir:-$(dirname "$0")}/functions.sh"
-# shellcheck disable=SC2034
-paths=2
-# shellcheck source=test-portals.inc
-. "$testsdir/test-portals.inc"
