@@ -8,7 +8,7 @@
 
 #include <nbdkit-plugin.h>
 
-#include "engine/engine.h"
+#include "service/service.h"
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 

@@ -279,7 +279,7 @@ send_now (struct stream *st)
 
 /* ---- replies of our own -------------------------------------------------------- */
 
-/* Of the NBD protocol.  What engine.h says requests fail with. */
+/* Of the NBD protocol.  What service.h says requests fail with. */
 static uint32_t
 nbd_error (int err)
 {

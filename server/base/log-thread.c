@@ -16,8 +16,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "engine/engine.h"
-#include "base/log.h"
+#include "base/log-internal.h"
 
 /* Bytes: some thousand lines, as at a start with hundreds of paths. */
 #define RING_SIZE (1024 * 1024)

@@ -5,8 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "engine/engine.h"
-#include "base/log.h"
+#include "base/log-internal.h"
 
 static void
 sink_stderr (enum log_level level, const char *line)

@@ -1,17 +1,27 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Between log.c and log-thread.c; others use what engine.h has. */
+/* The log: one line at a time, to stderr or to a sink. */
 #ifndef MPISCSI_LOG_H
 #define MPISCSI_LOG_H
 
-#include <stdbool.h>
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO,
+                 LOG_LEVEL_DEBUG };
+/* Any thread.  One line without a newline. */
+extern void log_line (enum log_level level, const char *fs, ...)
+  __attribute__ ((format (printf, 2, 3)));
+#define log_error(...) log_line (LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warning(...) log_line (LOG_LEVEL_WARNING, __VA_ARGS__)
+#define log_info(...) log_line (LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...) log_line (LOG_LEVEL_DEBUG, __VA_ARGS__)
+/* Where lines go; the default writes "mpiscsi: LINE" to stderr.  Not while
+ * other threads log. */
+extern void log_set_sink (void (*sink) (enum log_level level, const char *line));
 
-#include "engine/engine.h"
-
-#define LOG_LINE 1024           /* bytes, with the NUL */
-
-/* log.c: to the sink, in this thread. */
-extern void log_write (enum log_level level, const char *line);
-/* log-thread.c: for the thread to write; false: there is none. */
-extern bool log_thread_put (enum log_level level, const char *line);
+/* log-thread.c: from now on a thread of its own calls the sink, so that nobody
+ * waits for who reads the log; what does not fit into its queue is dropped,
+ * and the log says how many lines.  -1 and errno: all is as it was. */
+extern int log_thread_start (void);
+/* Ends it when all is written, at most TIMEOUT seconds from now; if it hangs
+ * then, that line was the last one. */
+extern void log_thread_stop (double timeout);
 
 #endif /* MPISCSI_LOG_H */

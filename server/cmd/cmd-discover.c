@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "cmd/cmd.h"
-#include "engine/engine.h"
+#include "service/service.h"
 
 static const char *
 member (const json_t *item, const char *key)

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "cmd/cmd.h"
-#include "engine/engine.h"
+#include "service/service.h"
 #include "control/snapshot.h"
 #include "control/topology.h"
 

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "cmd/cmd.h"
-#include "engine/engine.h"
+#include "service/service.h"
 
 static void
 warn (void *opaque, const char *text)

@@ -7,7 +7,7 @@
 #include "control/control.h"
 #include "control/control-internal.h"
 #include "control/control-request.h"
-#include "engine/engine.h"
+#include "service/service.h"
 #include "control/topology.h"
 
 static const char *

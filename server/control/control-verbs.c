@@ -11,7 +11,7 @@
 
 #include "control/control.h"
 #include "control/control-request.h"
-#include "engine/engine.h"
+#include "service/service.h"
 #include "control/snapshot.h"
 #include "control/topology.h"
 

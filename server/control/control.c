@@ -15,7 +15,7 @@
 #include "control/control.h"
 #include "control/control-internal.h"
 #include "control/control-request.h"
-#include "engine/engine.h"
+#include "service/service.h"
 
 /* Of one step's write. */
 #define WRITE_STEP (64 * 1024)

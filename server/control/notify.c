@@ -11,7 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "engine/engine.h"
+#include "service/service.h"
 #include "control/notify.h"
 
 /* Seconds after which a message is tried again that the manager had no room

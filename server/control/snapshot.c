@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "engine/engine.h"
+#include "service/service.h"
 #include "control/snapshot.h"
 
 static void

@@ -12,6 +12,8 @@
 #include <time.h>
 
 #include "engine/engine.h"
+#include "iscsi/session-internal.h"
+#include "service/service-internal.h"
 #include "fence/fence.h"
 #include "multipath/hedge.h"
 #include "fence/nexus.h"
@@ -25,7 +27,7 @@
 #define FENCE_AT_END 2.5
 
 /* From so many commands in flight on, workers (not readers, which come with all
- * that has come) leave sending to the service thread (engine.h, LOCKING).  With 4 a client with 8 requests was 12 % slower
+ * that has come) leave sending to the service thread (server/README).  With 4 a client with 8 requests was 12 % slower
  * than when its workers sent themselves, with 32 it is 7 % faster. */
 #define HAND_OVER 8
 

@@ -39,7 +39,7 @@
 #ifndef MPISCSI_FENCE_H
 #define MPISCSI_FENCE_H
 
-#include "engine/engine.h"
+#include "multipath/multipath.h"
 #include "rules/nexus-state.h"
 
 /* P is about to be used: keeps the memory that it takes to note that its writes

@@ -23,7 +23,7 @@
 #ifndef MPISCSI_NEXUS_H
 #define MPISCSI_NEXUS_H
 
-#include "engine/engine.h"
+#include "multipath/multipath.h"
 #include "rules/nexus-state.h"
 
 /* The nexus of S, as far as the LUN of M is concerned. */

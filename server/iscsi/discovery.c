@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "engine/engine.h"
+#include "iscsi/session-internal.h"
+#include "service/service.h"
 
 /* Portals that one answer may bring.  Each is a session with a socket, and a
  * process has 1024. */

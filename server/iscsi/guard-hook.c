@@ -11,7 +11,8 @@
 #include <sys/uio.h>
 
 #include "base/bytes.h"
-#include "engine/engine.h"
+#include "iscsi/session-internal.h"
+#include "multipath/multipath.h"
 #include "iscsi/hook.h"
 
 /* The session whose iscsi_service () runs in this thread. */

@@ -8,7 +8,8 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "engine/engine.h"
+#include "iscsi/session-internal.h"
+#include "multipath/multipath.h"
 
 /* PDUs that libiscsi may read in one go, with the lock held; then the others
  * have a turn. */

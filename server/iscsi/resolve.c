@@ -12,7 +12,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "engine/engine.h"
+#include "iscsi/session-internal.h"
+#include "multipath/multipath.h"
 
 struct resolve_job {
   pthread_mutex_t lock;         /* covers all below */

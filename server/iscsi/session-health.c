@@ -9,7 +9,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "engine/engine.h"
+#include "iscsi/session-internal.h"
+#include "multipath/multipath.h"
+#include "rules/health.h"
 
 /* With the server going down, what is in flight gets this long. */
 #define SHUTDOWN_GRACE 2.0

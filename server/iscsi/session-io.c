@@ -7,12 +7,14 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#include "engine/engine.h"
+#include "iscsi/session-internal.h"
+#include "multipath/multipath.h"
 #include "multipath/hedge.h"
 
 static enum scsi_result

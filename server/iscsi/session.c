@@ -12,9 +12,12 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-#include "engine/engine.h"
+#include "iscsi/session-internal.h"
+#include "multipath/multipath.h"
+#include "rules/health.h"
 #include "fence/fence.h"
 #include "multipath/hedge.h"
+#include "service/service.h"
 
 #define MAX_REDIRECTS 8
 #define LOGOUT_TIMEOUT 1.0

@@ -4,7 +4,7 @@
 
 #include <errno.h>
 
-#include "engine/engine.h"
+#include "multipath/multipath.h"
 #include "fence/fence.h"
 #include "multipath/hedge.h"
 

@@ -31,7 +31,7 @@
 #ifndef MPISCSI_HEDGE_H
 #define MPISCSI_HEDGE_H
 
-#include "engine/engine.h"
+#include "multipath/multipath.h"
 
 /* At most so many hedges of a map at a time, with so many bytes of buffers. */
 #define HEDGE_MAX 32

@@ -4,14 +4,14 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "rules/bindings.h"
 #include "conf/conf.h"
-#include "engine/engine.h"
+#include "multipath/multipath.h"
 #include "fence/fence.h"
 #include "fence/nexus.h"
 #include "rules/prio.h"

@@ -9,7 +9,8 @@
 #include <string.h>
 
 #include "conf/conf.h"
-#include "engine/engine.h"
+#include "multipath/multipath.h"
+#include "rules/health.h"
 #include "fence/fence.h"
 
 static void check_done (struct command *cmd, enum scsi_result result,

@@ -4,7 +4,7 @@
  * back are new paths.  Service thread, lock held. */
 #include <config.h>
 
-#include "engine/engine.h"
+#include "multipath/multipath.h"
 #include "rules/health.h"
 
 /* It waits, or would wait, for one of the paths. */

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "conf/conf.h"
-#include "engine/engine.h"
+#include "multipath/multipath.h"
 #include "fence/fence.h"
 
 #define MAX_LUNS 1024

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "engine/engine.h"
+#include "service/service-internal.h"
 
 static void
 list_exports (struct engine *e, char *err, size_t size)

@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "engine/engine.h"
+#include "service/service-internal.h"
 
 /* Bytes of one WRITE SAME.  Without UNMAP the target writes all of it while
  * other commands wait; with it only its allocation map changes. */

@@ -21,11 +21,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "engine/engine.h"
+#include "service/service-internal.h"
 #include "multipath/hedge.h"
 
-/* Milliseconds that a worker polls for its answer itself (engine.h, WHO
- * POLLS). */
+/* Milliseconds that a worker polls for its answer itself (server/README, Who
+ * polls). */
 #define SOLO_PATIENCE 4
 
 enum { STATE_RUNNING, STATE_SLEEPING, STATE_DONE };

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "engine/engine.h"
+#include "service/service-internal.h"
 
 
 /* What discovery may make of one answer, at most. */

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "engine/engine.h"
+#include "base/log.h"
 
 #define MAX_LINES 2000
 static pthread_mutex_t log_mutex = PTHREAD_MUTEX_INITIALIZER;

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -15,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "engine/engine.h"
+#include "base/log.h"
 
 /* A reader who may stop to read. */
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;

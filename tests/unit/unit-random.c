@@ -29,7 +29,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "engine/engine.h"
+#include "service/service.h"
 #include "fence/fence.h"
 #include "fence/nexus.h"
 #include "fake-libiscsi.h"

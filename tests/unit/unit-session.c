@@ -21,7 +21,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "engine/engine.h"
+#include "service/service.h"
 #include "fake-libiscsi.h"
 #include "log-capture.h"
 

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* An iSCSI session, from connect to logout.  What others may use; the files of
+ * this folder have session-internal.h besides. */
+#ifndef MPISCSI_SESSION_H
+#define MPISCSI_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <ev.h>
+
+#include "base/list.h"
+#include "conf/conf.h"
+#include "engine/engine.h"
+#include "iscsi/command.h"
+#include "iscsi/guard.h"
+#include "rules/states.h"
+
+struct map;
+struct path;
+struct probe;
+struct resolve_job;
+
+enum session_kind { SESSION_NORMAL, SESSION_DISCOVERY, SESSION_FENCE };
+/* Why the last attempt failed; worst news for the person at the terminal. */
+enum session_failure {
+  FAIL_NONE, FAIL_RESOLVE, FAIL_REFUSED, FAIL_UNREACHABLE, FAIL_TIMEOUT,
+  FAIL_AUTH, FAIL_NOT_FOUND, FAIL_FORBIDDEN, FAIL_LOGIN, FAIL_LOST,
+};
+
+struct session_stats {
+  uint64_t ios, bytes_read, bytes_written, errors, retries, logins, losses;
+};
+
+struct session {
+  struct engine *engine;
+  struct list node;             /* engine->sessions */
+  enum session_kind kind;
+  struct portal portal;         /* as configured or discovered: the name */
+  char name[300];               /* "10.0.0.1:3260", for logs */
+  char target[ISCSI_NAME_SIZE]; /* "" for discovery */
+  /* The engine's, but a fence may be for the nexus of an older server. */
+  char initiator[ISCSI_NAME_SIZE];
+  uint32_t isid_random;
+  uint32_t isid_qualifier;
+  unsigned id;                  /* number in logs and listings, from 1 */
+
+  enum session_state state;
+  struct iscsi_context *ctx;    /* NULL: no connection */
+  struct guard guard;
+  bool dying;                   /* ctx is dead; service thread will reap it */
+  bool need_flush;              /* in engine->flush */
+  bool sends_data;              /* a write was submitted since the last flush */
+  /* Commands that were alone in flight, in a row; see server/README. */
+  unsigned solo;
+  bool worker_polls;
+  bool used;                    /* since the last tick */
+  bool starved;                 /* a map waits for room on it */
+  struct list flush_node;
+  int deferred_event;           /* session_event from a callback; -1 none */
+  enum session_failure failure;
+  char why[400];                /* text of the last failure */
+  unsigned attempt;             /* since the last success */
+  bool settled;                 /* was up, or failed, at least once */
+  /* This login goes through the security stage, or cannot: see fence.c. */
+  bool secured;
+  bool fence_plain;             /* not with made-up credentials again */
+  /* SESSION_FENCE: what it was made for. */
+  struct map *fence_map;
+  unsigned fence_lun;
+  bool fence_reset;             /* to reset the LUN; else to log in */
+  bool fence_sent, fence_done;
+  double login_patience;        /* seconds; 0: login_timeout */
+  bool ever_up;
+  bool forget;                  /* free it when it is closed */
+  double lost_since;            /* has paths, but no login; 0 otherwise */
+  bool forgotten;               /* path-loss.c took its paths away */
+  unsigned redirects;
+  char address[300];            /* numeric ip:port to connect to */
+  struct resolve_job *resolving;
+
+  ev_io io;                     /* service thread only */
+  ev_timer timer;               /* login deadline or back-off; same */
+
+  struct list in_flight;        /* struct command, oldest first */
+  unsigned nr_in_flight;
+  unsigned depth;               /* limit; queue_depth at most, less after
+                                   TASK SET FULL */
+  unsigned limit_now;           /* depth while up, else 0: selectors look here */
+  bool want_probe;              /* the target said that something changed */
+  double last_rx;
+  double ping_sent;
+  double awake_since;           /* answers come in, without a gap */
+  double unacked_since;         /* health.h; by bytes_acked of the last look */
+  uint64_t bytes_acked;
+  struct list paths;            /* struct path, session_node */
+  struct probe *probe;          /* running, NULL if none */
+  struct session_stats stats;
+};
+
+/* session.c: service thread, lock held. */
+extern struct session *session_new (struct engine *e, enum session_kind kind,
+                                    const struct portal *portal,
+                                    const char *target);
+extern void session_free (struct session *s);
+extern void session_event (struct session *s, enum session_event ev);
+extern void session_reap (struct session *s);
+extern void session_update_watcher (struct session *s);
+extern void session_check_health (struct session *s, double now);
+extern void session_resolved (struct session *s, const char *address,
+                              const char *error);
+/* session-io.c: any thread, lock held. */
+extern void session_submit (struct session *s, struct command *cmd);
+extern bool session_has_room (const struct session *s);
+extern void session_count (struct session *s, int n);
+/* A worker polls it: is it to go on? */
+extern bool session_is_solo (const struct session *s);
+/* Back to the service thread. */
+extern void session_unsolo (struct session *s);
+/* Send what libiscsi has queued.  Not from inside a callback. */
+extern void session_flush (struct session *s);
+/* The connection is no good any more.  Safe everywhere, callbacks too. */
+extern void session_kill (struct session *s, enum session_failure failure,
+                          const char *fs, ...)
+  __attribute__ ((format (printf, 3, 4)));
+extern void session_ready (struct session *s, int revents);
+
+/* discovery.c */
+extern void discovery_start (struct session *s);
+
+#endif /* MPISCSI_SESSION_H */

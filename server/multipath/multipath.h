@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Paths and maps: which path a command takes, and what its answer means. */
+#ifndef MPISCSI_MULTIPATH_H
+#define MPISCSI_MULTIPATH_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "conf/settings.h"
+#include "engine/engine.h"
+#include "iscsi/session.h"
+#include "multipath/request.h"
+#include "rules/flap.h"
+#include "rules/indoubt.h"
+#include "rules/lateness.h"
+#include "rules/latency.h"
+#include "rules/selector.h"
+#include "rules/states.h"
+#include "scsi/scsi.h"
+
+struct fence;
+
+/* probe.c: identify the LUNs of a session (all, or one path's again). */
+extern void probe_start (struct session *s);
+extern void probe_cancel (struct session *s);
+
+struct path {
+  struct selector_path sel;
+  struct list session_node;     /* session->paths */
+  struct list map_node;         /* map->paths */
+  struct map *map;
+  struct session *session;
+  unsigned lun;
+  struct lu_facts facts;        /* as last read through this path */
+  enum path_state state;
+  struct path_group *group;
+  unsigned group_index;         /* map_regroup's scratch */
+  int prio;
+  bool announced;               /* the disk's facts were logged once */
+  double odd_size_since;        /* reads another capacity than the map; 0 no */
+  struct command check;         /* the checker's command */
+  bool checking;
+  void *check_buf;              /* directio; NULL until first used */
+  double next_check;            /* ev time */
+  double check_interval;
+  struct session_stats stats;
+  struct latency latency;       /* of commands that succeeded */
+  struct lateness lateness;     /* of reads, while they may be hedged */
+  uint64_t hedges_sent, hedges_won;     /* second reads on this path */
+  uint64_t hedged_away;         /* late reads of it, sent on another one */
+  uint64_t path_faults;
+  bool check_identity;          /* the checker's second step */
+  double slow_proof;            /* flap.h; seconds */
+  struct flap flap;
+  double average_latency;       /* seconds, of what was answered lately; 0 none */
+  double check_sent;
+  struct fence *fence;          /* fence_reserve; NULL while it is not in use */
+  bool reset_expected;          /* our own reset: its UNIT ATTENTION is no news */
+};
+
+struct path_group {
+  struct selector selector;
+  int prio;
+  unsigned index;               /* from 1, as multipath counts */
+};
+
+/* In its whole life. */
+struct fence_stats {
+  uint64_t in_doubt;            /* writes that got no answer */
+  uint64_t parked;              /* writes that had to wait for a fence */
+  /* Lost sessions that were ended by a new login; resets sent; lost sessions
+   * given up after fence_timeout. */
+  uint64_t reinstated, resets, expired;
+  uint64_t inherited;           /* sessions of servers that were killed */
+};
+
+struct map {
+  struct engine *engine;
+  struct list node;             /* engine->maps */
+  struct list dispatch_node;    /* engine->dispatch, or alone */
+  char *name;                   /* alias, else WWID */
+  char wwid[WWID_SIZE];
+  struct lu_facts facts;        /* of the first path; all others agree */
+  struct map_settings settings;
+  struct list paths;            /* in order of discovery */
+  unsigned nr_paths, nr_active;
+  struct path_group *groups;
+  unsigned nr_groups;
+  struct path_group *current;   /* NULL: no group has an active path */
+  double failback_at;           /* 0: none pending */
+  bool in_recovery;             /* queueing without a path, for a limited time */
+  struct list queue;            /* commands without a path or without room */
+  struct list delayed;
+  /* Writes that were acknowledged, and up to which of them a flush has
+   * reached the medium.  With more written than flushed, a target that loses
+   * its cache loses data: losses counts that, and each connection's next
+   * flush fails (map_flush). */
+  bool reserved;                /* log_failure (dispatch.c) */
+  double last_failure;
+  unsigned failures_unsaid;
+  uint64_t written, flushed;
+  unsigned losses;
+  /* In-doubt write fencing: fence.h. */
+  struct indoubt indoubt;
+  struct list parked;           /* writes that wait for a fence */
+  struct list fences;
+  struct session *fencer;       /* NULL: none at work */
+  bool frozen;                  /* a reset is about to be sent: send nothing */
+  bool fence_plain;
+  double frozen_since, fence_retry_at;
+  unsigned fence_failures;      /* fencing sessions that failed, in a row */
+  unsigned fence_via;           /* id of the session whose portal the last
+                                   fencing session went through */
+  double grace_until;           /* paths that we took down ourselves come back */
+  struct fence_stats fence_stats;
+  /* Its nexuses in the state file: nexus.h. */
+  bool nexus_gate;              /* writes wait until they are there */
+  struct indoubt_range nexus_range;
+  bool nexus_written;           /* some write has come */
+  unsigned nexus_generation;    /* of the file that will have them */
+  /* No path: when queueing ends.  0: not in that state; < 0: never. */
+  double no_path_until;
+  bool bad_prio;                /* said that prio_args are wrong */
+  bool queueing_disabled;       /* by the administrator */
+  double queueing_since;        /* without a path; 0: not now */
+  double queue_seconds;         /* spent that way before */
+  double latency_checked;       /* when, last */
+  uint64_t queue_timeouts, group_switches, loads;
+  uint64_t transfer_limit;      /* bytes of one command */
+  /* Of the settings.  Workers look without the lock: a stale value costs one
+   * read without a hedge, or some memory. */
+  _Atomic bool hedges;
+  struct {
+    struct list out;            /* struct hedge */
+    unsigned nr_out;
+    uint64_t bytes_out;
+    struct hedge_budget budget;
+    uint64_t sent, won, refused;        /* reads; by the budget */
+  } hedging;
+  /* Tried, and refused as unknown; workers read and write without the lock:
+   * a stale value costs one more try. */
+  _Atomic bool no_write_same, no_ndob, no_unmap, no_lba_status;
+};
+
+/* path.c, path-check.c: lock held. */
+extern void path_event (struct path *p, enum path_event ev, const char *why);
+extern struct path *path_find (struct session *s, unsigned lun);
+/* A probe identified LUN through S: make the path, or check and reinstate. */
+extern void path_identified (struct session *s, unsigned lun,
+                             const struct lu_facts *facts);
+/* A LUN that we know is no longer there, or not usable. */
+extern void path_vanished (struct path *p, const char *why);
+extern void path_check (struct path *p, double now);
+/* Compare the latencies of a map's paths; mark the slow ones. */
+extern void map_check_latency (struct map *m);
+/* The target said that it was reset or restarted (29/00..04), or that an
+ * acknowledged write failed (deferred error). */
+extern void path_target_reset (struct path *p);
+/* Nothing is in flight on it; its session has no connection. */
+extern void path_free (struct path *p);
+/* path-loss.c: service thread.  From the tick: dev_loss_tmo. */
+extern void session_check_loss (struct session *s, double now);
+/* map.c: lock held. */
+extern struct map *map_new (struct engine *e, const struct lu_facts *facts,
+                            const char *target);
+extern void map_free (struct map *m);
+/* Take engine->settings, which have changed.  -1: no memory, as it was. */
+extern int map_reconfigure (struct map *m);
+extern void map_add_path (struct map *m, struct path *p);
+extern void path_set_prio (struct path *p);
+extern void map_regroup (struct map *m);
+extern void map_path_failed (struct map *m, struct path *p);
+extern void map_path_reinstated (struct map *m, struct path *p);
+extern void map_choose_group (struct map *m, bool failback);
+/* Tells the observer, if there is one. */
+extern void map_note_change (const struct map *m, const char *fs, ...)
+  __attribute__ ((format (printf, 2, 3)));
+/* SEEN is the path whose facts were just read. */
+extern void map_capacity_seen (struct map *m, const struct path *seen);
+extern void map_refresh_facts (struct map *m, const struct lu_facts *facts);
+/* By the administrator: without a path, fail I/O at once whatever
+ * no_path_retry says; and as it says again. */
+extern void map_set_queueing (struct map *m, bool enabled);
+/* P is about to be freed; nothing is in flight on it. */
+extern void map_remove_path (struct map *m, struct path *p);
+/* A path with room for one more command of BYTES, or NULL. */
+extern struct path *map_select_path (struct map *m, uint32_t bytes);
+/* dispatch.c: lock held. */
+extern void map_submit (struct map *m, struct request *req);
+extern void map_dispatch (struct map *m);
+/* Before the lock is let go. */
+extern void schedule_dispatch (struct map *m);
+extern void map_requeue (struct map *m, struct command *cmd);
+/* From the tick: queueing without a path may be over; failback may be due. */
+extern void map_check (struct map *m, double now);
+extern void map_wake_delayed (struct map *m, double now);
+extern void map_fail_all (struct map *m, int error);
+/* For command_answered and hedge.c: what an answer says of the path and its
+ * target besides; and the statistics of a good one. */
+extern void path_verdict_actions (struct path *p, const struct verdict *v);
+extern void path_answered (struct path *p, const struct command *cmd,
+                           double seconds);
+/* From a libiscsi callback: what to do with the answer to a NBD command. */
+extern void command_answered (struct command *cmd, enum scsi_result result,
+                              const struct sense *sense);
+/* Session died: command was in flight on it.  Lock held, ctx destroyed. */
+extern void command_lost (struct command *cmd);
+
+#endif /* MPISCSI_MULTIPATH_H */
