@@ -174,13 +174,13 @@ mpiscsi_open (int readonly)
   char err[ERR_SIZE];
 
   if (h == NULL) {
-    nbdkit_error ("calloc: %m");
+    plugin_error ("calloc: %m");
     return NULL;
   }
   h->map = engine_find_map (engine, nbdkit_export_name (), patience (),
                             err, sizeof err);
   if (h->map == NULL) {
-    nbdkit_error ("%s", err);
+    plugin_error ("%s", err);
     nbdkit_set_error (ENOENT);
     free (h);
     return NULL;
@@ -190,7 +190,7 @@ mpiscsi_open (int readonly)
   h->opener = pthread_self ();
   h->readonly = readonly;
   if (!losses_begin (h)) {
-    nbdkit_error ("out of memory");
+    plugin_error ("out of memory");
     nbdkit_set_error (ENOMEM);
     free (h);
     return NULL;

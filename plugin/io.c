@@ -95,7 +95,7 @@ check_aligned (const struct handle *h, uint32_t count, uint64_t offset)
   if (count % bs == 0 && offset % bs == 0)
     return 0;
   /* Read-modify-write here would race with other initiators. */
-  nbdkit_error ("request at %" PRIu64 " of %" PRIu32 " bytes is not aligned "
+  plugin_error ("request at %" PRIu64 " of %" PRIu32 " bytes is not aligned "
                 "to the LUN's %" PRIu32 " byte blocks: use "
                 "--filter=blocksize minblock=%" PRIu32, offset, count, bs, bs);
   nbdkit_set_error (EINVAL);
@@ -125,7 +125,7 @@ failed (const char *what)
   const char *text = io_error_text (err);
 
   if (text != NULL)
-    nbdkit_error ("%s: %s", what, text);
+    plugin_error ("%s: %s", what, text);
   else
     nbdkit_debug ("%s: not permitted", what);
   nbdkit_set_error (err);

@@ -5,6 +5,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "plugin.h"
+#include "base/text.h"
 
 static const int priorities[] = {
   [LOG_LEVEL_ERROR] = LOG_ERR, [LOG_LEVEL_WARNING] = LOG_WARNING,
@@ -107,6 +109,18 @@ stderr_is_gone (void)
   return fstat (STDERR_FILENO, &err) == -1 ||
     (S_ISCHR (err.st_mode) && stat ("/dev/null", &null) == 0 &&
      err.st_rdev == null.st_rdev);
+}
+
+void
+plugin_error (const char *fs, ...)
+{
+  char text[1024], line[1024];
+  va_list args;
+
+  va_start (args, fs);
+  vsnprintf (text, sizeof text, fs, args);
+  va_end (args);
+  nbdkit_error ("%s", text_safe (text, line, sizeof line));
 }
 
 void

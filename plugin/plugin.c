@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "control/control.h"
 #include "fence/nexus.h"
 #include "control/notify.h"
@@ -44,8 +45,11 @@ static bool watcher_runs;
 static void
 warn_settings (void *opaque, const char *text)
 {
+  char line[1024];
+
   (void) opaque;
-  fprintf (stderr, "mpiscsi: warning: %s\n", text);
+  fprintf (stderr, "mpiscsi: warning: %s\n",
+           text_safe (text, line, sizeof line));
 }
 
 /* Of a file that is read again: the engine's lock is held. */
@@ -61,7 +65,7 @@ mpiscsi_load (void)
 {
   settings = settings_new ();
   if (settings == NULL) {
-    nbdkit_error ("out of memory");
+    plugin_error ("out of memory");
     exit (EXIT_FAILURE);
   }
   settings->warn = warn_settings;
@@ -95,7 +99,7 @@ remember (const char *key, const char *value)
 
   if (p == NULL || (p->key = strdup (key)) == NULL ||
       (p->value = strdup (value)) == NULL) {
-    nbdkit_error ("out of memory");
+    plugin_error ("out of memory");
     if (p != NULL)
       free (p->key);
     free (p);
@@ -171,7 +175,7 @@ mpiscsi_config (const char *key, const char *value)
   if (r == 0 && remember (key, value) == -1)
     r = -1;
   else if (r == -1)
-    nbdkit_error ("%s", err);
+    plugin_error ("%s", err);
   if (password) {
     explicit_bzero (password, strlen (password));
     free (password);
@@ -186,7 +190,7 @@ mpiscsi_config_complete (void)
   char err[ERR_SIZE];
 
   if (settings_check (settings, err) == -1) {
-    nbdkit_error ("%s", err);
+    plugin_error ("%s", err);
     return -1;
   }
   return 0;
@@ -200,7 +204,7 @@ mpiscsi_get_ready (void)
   int r;
 
   if (probe == NULL) {
-    nbdkit_error ("cannot start: %m");
+    plugin_error ("cannot start: %m");
     return -1;
   }
   log_sink_starting ();
@@ -212,7 +216,7 @@ mpiscsi_get_ready (void)
   engine_shutdown (probe, 1.0);
   engine_free (probe);
   if (r == -1)
-    nbdkit_error ("%s", err);
+    plugin_error ("%s", err);
   return r;
 }
 
@@ -237,7 +241,7 @@ start_serving (void)
 
   engine = engine_new (settings);
   if (engine == NULL) {
-    nbdkit_error ("cannot start: %m");
+    plugin_error ("cannot start: %m");
     return -1;
   }
   if (!streams_install (settings->shortcut))
@@ -251,7 +255,7 @@ start_serving (void)
    * unless it was asked for. */
   if (control_start (engine, settings->control, err, sizeof err) == -1) {
     if (settings->control != NULL) {
-      nbdkit_error ("%s", err);
+      plugin_error ("%s", err);
       return -1;
     }
     log_warning ("%s", err);
@@ -260,7 +264,7 @@ start_serving (void)
   nexus_start (engine);
   engine_start (engine);
   if (engine_start_thread (engine) == -1) {
-    nbdkit_error ("cannot start a thread: %m");
+    plugin_error ("cannot start a thread: %m");
     return -1;
   }
   if (pthread_create (&watcher, NULL, watch_for_end, NULL) == 0)

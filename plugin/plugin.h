@@ -66,6 +66,9 @@ extern const char *mpiscsi_default_export (int readonly, int is_tls);
 extern const char *mpiscsi_export_description (void *handle);
 
 /* log-sink.c */
+/* nbdkit_error, which prints names as they come: only log-sink.c calls that. */
+extern void plugin_error (const char *fs, ...)
+  __attribute__ ((format (printf, 1, 2)));
 extern void log_sink_starting (void);   /* at the terminal, before the fork */
 /* The start is over: warnings are worth telling only if it went well, else
  * the one line that says why not is. */

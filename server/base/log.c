@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/log-internal.h"
+#include "base/text.h"
 
 static void
 sink_stderr (enum log_level level, const char *line)
@@ -33,17 +34,14 @@ log_write (enum log_level level, const char *line)
 void
 log_line (enum log_level level, const char *fs, ...)
 {
-  char line[LOG_LINE];
+  char text[LOG_LINE], line[LOG_LINE];
   va_list args;
-  char *p;
 
   va_start (args, fs);
-  vsnprintf (line, sizeof line, fs, args);
+  vsnprintf (text, sizeof text, fs, args);
   va_end (args);
-  /* Names come from the network: one line stays one line. */
-  for (p = line; *p; ++p)
-    if ((unsigned char) *p < ' ' || *p == 0x7f)
-      *p = '?';
+  /* Names come from the network. */
+  text_safe (text, line, sizeof line);
   if (!log_thread_put (level, line))
     log_write (level, line);
 }

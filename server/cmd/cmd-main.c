@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "cmd/cmd.h"
 
 static const char help[] =
@@ -69,25 +70,25 @@ static const struct {
 void
 cmd_error (const char *fs, ...)
 {
+  char text[2048], line[2048];
   va_list args;
 
-  fputs ("mpiscsi: ", stderr);
   va_start (args, fs);
-  vfprintf (stderr, fs, args);
+  vsnprintf (text, sizeof text, fs, args);
   va_end (args);
-  fputc ('\n', stderr);
+  fprintf (stderr, "mpiscsi: %s\n", text_safe (text, line, sizeof line));
 }
 
 int
 cmd_usage (const char *fs, ...)
 {
+  char text[1024];
   va_list args;
 
-  fputs ("mpiscsi: ", stderr);
   va_start (args, fs);
-  vfprintf (stderr, fs, args);
+  vsnprintf (text, sizeof text, fs, args);
   va_end (args);
-  fputs ("; see mpiscsi --help\n", stderr);
+  cmd_error ("%s; see mpiscsi --help", text);
   return CMD_USAGE;
 }
 

@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "conf/options.h"
 
 #define LONGEST 63              /* longer words are not compared */
@@ -88,14 +89,9 @@ nearest_word (const struct nearest *n)
 const char *
 printable (const char *text, char *buf, size_t size)
 {
-  size_t i;
+  const size_t n = strlen (text_safe (text, buf, size));
 
-  for (i = 0; text[i] && i + 1 < size; ++i) {
-    const unsigned char c = (unsigned char) text[i];
-    buf[i] = c < 0x20 || c == 0x7f ? '?' : text[i];
-  }
-  buf[i] = '\0';
-  if (text[i] && i >= 3)
-    memcpy (buf + i - 3, "...", 3);
+  if (n < strlen (text) && n >= 3)      /* nothing gets shorter but by a cut */
+    memcpy (buf + n - 3, "...", 3);
   return buf;
 }

@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include "base/text.h"
 #include "control/control-request.h"
 
 enum {                          /* members, as bits */
@@ -47,20 +48,13 @@ control_command_name (enum control_command command)
   return commands[command].name;
 }
 
-/* For messages and logs: no line break or escape gets through. */
-static void
-printable_only (char *s)
-{
-  for (; *s; ++s)
-    if ((unsigned char) *s < ' ' || *s == 0x7f)
-      *s = '?';
-}
-
 static int
 fail (char *err, size_t size, const char *what, const char *name)
 {
-  snprintf (err, size, what, name);
-  printable_only (err);
+  char text[400];
+
+  snprintf (text, sizeof text, what, name);
+  text_safe (text, err, size);
   return -1;
 }
 

@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "service/service.h"
 #include "control/notify.h"
 
@@ -94,19 +95,17 @@ describe (struct engine *e, char *text, size_t size)
   else
     snprintf (text, size, "%u maps: %u of %u paths active%s%s", maps, active,
               paths, lost ? ", none of " : "", lost ? lost->name : "");
-  /* Names come from the network and from files: one line stays one line. */
-  for (char *p = text; *p; ++p)
-    if ((unsigned char) *p < ' ' || *p == 0x7f)
-      *p = '?';
   return active > 0;
 }
 
 static void
 notify_look (struct engine *e, struct notify *n)
 {
-  char status[sizeof n->status], text[sizeof status + 32];
-  const bool ready = describe (e, status, sizeof status) || n->ready;
+  char status[sizeof n->status], line[sizeof status], text[sizeof status + 32];
+  const bool ready = describe (e, line, sizeof line) || n->ready;
 
+  /* Names come from the network and from files. */
+  text_safe (line, status, sizeof status);
   if (ready == n->ready && strcmp (status, n->status) == 0)
     return;
   snprintf (text, sizeof text, "%sSTATUS=%s",

@@ -63,7 +63,7 @@ static char nbdkit_said[1000];
 static unsigned nr_exports, exports_that_fit;
 
 void
-nbdkit_error (const char *fs, ...)
+plugin_error (const char *fs, ...)
 {
   va_list args;
 
@@ -100,7 +100,7 @@ nbdkit_add_export (struct nbdkit_exports *exports, const char *name,
   assert_string_equal (name, fake_disk_wwid (disk));
   assert_non_null (strstr (description, "2 of 2 paths active"));
   if (nr_exports == exports_that_fit) {
-    nbdkit_error ("nbdkit_add_export: out of memory");
+    plugin_error ("nbdkit_add_export: out of memory");
     return -1;
   }
   nr_exports++;

@@ -90,7 +90,7 @@ bad_requests (void **unused)
     { "{\"version\":1}", "\"command\" is missing" },
     { V "\"command\":7}", "\"command\" is missing" },
     { V "\"command\":\"format\"}", "unknown command \"format\"" },
-    { V "\"command\":\"x\\ny\\u001b[2J\"}", "unknown command \"x?y?[2J\"" },
+    { V "\"command\":\"x\\ny\\u001b[2J\"}", "unknown command \"x\\x0ay\\x1b[2J\"" },
     { V "\"command\":\"show\",\"waht\":\"maps\"}", "unknown member \"waht\"" },
     { V "\"command\":\"show\",\"path\":\"a\"}",
       "this command takes no \"path\"" },

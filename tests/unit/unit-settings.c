@@ -354,7 +354,7 @@ refusals (void **state)
   secret[255] = '\0';
   set ("password", secret);
   /* Nor is what would break the line. */
-  refused ("lun", "1\n2", "lun: '1?2' is not allowed: a whole number from 0 to 16383");
+  refused ("lun", "1\n2", "lun: '1\\x0a2' is not allowed: a whole number from 0 to 16383");
 }
 
 static void
