@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Each fuzz target, a few seconds from its seeds: every parser of bytes from
 # outside.  FUZZ_SECONDS=600 for a long run of each.
-TEST_TIMEOUT=${FUZZ_SECONDS:+$((FUZZ_SECONDS * 7 + 120))}
+TEST_TIMEOUT=${FUZZ_SECONDS:+$((FUZZ_SECONDS * 8 + 120))}
 : "${TEST_TIMEOUT:=180}"
 plain_build=1                   # it has a build of its own
 . "$(dirname "$0")/../functions.sh"
