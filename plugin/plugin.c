@@ -208,6 +208,8 @@ mpiscsi_get_ready (void)
     return -1;
   }
   log_sink_starting ();
+  /* nbdkit may be root still, and the server will not be. */
+  probe->keeps_nothing = true;
   engine_start (probe);
   /* One attempt at each portal: discovery, then its sessions. */
   engine_run_until_settled (probe, 2 * settings->login_timeout + 1);

@@ -3,6 +3,7 @@
 #ifndef MPISCSI_STATE_DIR_H
 #define MPISCSI_STATE_DIR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* The name of FILE in the state directory: $STATE_DIRECTORY, as systemd sets
@@ -11,5 +12,18 @@
 extern void state_file (const char *file, char *path, size_t size);
 /* mkdir -p of the folder that PATH is in; open () will tell of failure. */
 extern void state_make_folders (const char *path);
+
+/* Opens a file of ours there, or where an option says.  O_RDWR: it is made (0600)
+ * if there is none, with its folders; by root for who owns the folder.
+ * O_RDONLY: nothing is made.  What others could have put there is refused, since
+ * root may be who runs us: links, what is no regular file, files of other
+ * users, or that others may write.  -1: *why (static text), and errno. */
+extern int state_open (const char *path, int access, const char **why);
+/* Another process may have it, for moments: a tenth of a second at most, since
+ * who calls may hold up I/O.  false: errno.  close () lets go of it. */
+extern bool state_lock (int fd);
+/* Root may start a server in the service's directory: what it makes there must
+ * be the service's. */
+extern void state_give_to_owner (const char *path, int fd);
 
 #endif /* MPISCSI_STATE_DIR_H */

@@ -79,6 +79,7 @@ cmd_discover (const struct cmd *cmd)
     json_decref (all);
     return CMD_FAILED;
   }
+  e->keeps_nothing = true;
   e->found = found;
   e->found_opaque = all;
   engine_start (e);

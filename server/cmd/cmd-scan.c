@@ -103,6 +103,7 @@ cmd_scan (const struct cmd *cmd)
   cmd_prepare_engine ();
   e = engine_new (s);
   if (e != NULL) {
+    e->keeps_nothing = true;
     engine_start (e);
     engine_run_until_settled (e, 2 * s->login_timeout + 1);
     engine_lock (e);

@@ -63,6 +63,8 @@ struct engine {
   int cpu;                      /* affinity.c; -1: any */
   bool one_cpu;                 /* there is no other */
   bool threaded;                /* the service thread runs */
+  bool keeps_nothing;           /* only a look at what is there: no file of the
+                                   state directory is written */
   bool stop;                    /* set under lock; service thread ends */
   bool shutdown;                /* no new work: queued I/O fails */
   double shutdown_at;

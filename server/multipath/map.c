@@ -43,10 +43,12 @@ map_name (const struct map *m)
     return strdup (m->settings.alias);
   if (m->settings.user_friendly_names) {
     name = bindings_alias (m->engine->settings->bindings_file,
-                           m->settings.alias_prefix, m->wwid, err);
+                           m->settings.alias_prefix, m->wwid,
+                           !m->engine->keeps_nothing, err);
     if (name != NULL)
       return name;
-    log_warning ("%s: no friendly name: %s", m->wwid, err);
+    if (err[0] != '\0')
+      log_warning ("%s: no friendly name: %s", m->wwid, err);
   }
   return strdup (m->wwid);
 }

@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "rules/bindings.h"
@@ -38,7 +36,7 @@ bindings_suffix (unsigned n, char *buf, size_t size)
 }
 
 static char *
-find_or_add (FILE *fp, const char *prefix, const char *wwid)
+find_or_add (FILE *fp, const char *prefix, const char *wwid, bool add)
 {
   char line[1024], alias[256], id[512], suffix[16];
   bool *taken = calloc (MAX_NAMES, sizeof *taken);
@@ -62,7 +60,7 @@ find_or_add (FILE *fp, const char *prefix, const char *wwid)
                   bindings_suffix (n, suffix, sizeof suffix)) == 0)
         taken[n] = true;
   }
-  for (n = 0; !found && n < MAX_NAMES; ++n)
+  for (n = 0; add && !found && n < MAX_NAMES; ++n)
     if (!taken[n]) {
       if (asprintf (&found, "%s%s", prefix,
                     bindings_suffix (n, suffix, sizeof suffix)) == -1) {
@@ -82,59 +80,42 @@ find_or_add (FILE *fp, const char *prefix, const char *wwid)
   return found;
 }
 
-/* Whoever calls may hold up I/O: others get a tenth of a second. */
-static bool
-lock (int fd)
-{
-  for (int i = 0; i < 10; ++i) {
-    if (flock (fd, LOCK_EX | LOCK_NB) == 0)
-      return true;
-    usleep (10000);
-  }
-  errno = EBUSY;
-  return false;
-}
-
 char *
 bindings_alias (const char *file, const char *prefix, const char *wwid,
-                char err[ERR_SIZE])
+                bool add, char err[ERR_SIZE])
 {
   char path[512];
-  struct stat st;
+  const char *why;
   char *alias;
   FILE *fp;
   int fd;
 
+  err[0] = '\0';
   if (file)
     snprintf (path, sizeof path, "%s", file);
   else
     state_file ("bindings", path, sizeof path);
-  state_make_folders (path);
-  fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
+  fd = state_open (path, add ? O_RDWR : O_RDONLY, &why);
   if (fd == -1) {
-    snprintf (err, ERR_SIZE, "cannot open bindings file %s: %s", path,
-              strerror (errno));
+    if (add || errno != ENOENT)
+      snprintf (err, ERR_SIZE, "cannot open bindings file %s: %s", path, why);
     return NULL;
   }
-  /* A pipe or a device would keep us reading, with I/O waiting. */
-  if (fstat (fd, &st) == -1 || !S_ISREG (st.st_mode)) {
-    snprintf (err, ERR_SIZE, "bindings file %s: not a regular file", path);
-    close (fd);
-    return NULL;
-  }
-  fp = fdopen (fd, "r+");
-  if (fp == NULL || !lock (fd)) {
-    snprintf (err, ERR_SIZE, "bindings file %s: %s", path, strerror (errno));
+  fp = fdopen (fd, add ? "r+" : "r");
+  if (fp == NULL || !state_lock (fd)) {
+    snprintf (err, ERR_SIZE, "bindings file %s: %s", path,
+              strerrordesc_np (errno));
     if (fp)
       fclose (fp);
     else
       close (fd);
     return NULL;
   }
-  alias = find_or_add (fp, prefix, wwid);
-  if (alias == NULL)
+  errno = 0;
+  alias = find_or_add (fp, prefix, wwid, add);
+  if (alias == NULL && (add || errno == ENOMEM))
     snprintf (err, ERR_SIZE, "cannot write bindings file %s: %s", path,
-              strerror (errno));
+              strerrordesc_np (errno));
   fclose (fp);                  /* lets go of the lock */
   return alias;
 }

@@ -8,10 +8,11 @@
 #include "conf/settings.h"
 
 /* The alias of WWID in FILE (NULL: "bindings" in the state directory, see
- * state-dir.h).  A new one with PREFIX is added if there is none.  Malloc'd; NULL: err says why.  Any
- * thread; the file is locked meanwhile. */
+ * state-dir.h).  ADD: a new one with PREFIX if there is none; else nothing is
+ * written.  Malloc'd; NULL: err says why, "" if it has none.  Any thread; the
+ * file is locked meanwhile. */
 extern char *bindings_alias (const char *file, const char *prefix,
-                             const char *wwid, char err[ERR_SIZE]);
+                             const char *wwid, bool add, char err[ERR_SIZE]);
 /* "a" for 0 ... "z", "aa" ...: as disks are named.  Returns buf. */
 extern const char *bindings_suffix (unsigned n, char *buf, size_t size);
 

@@ -162,18 +162,6 @@ write_all (int fd, const char *text)
   return true;
 }
 
-/* Root may start a server in the service's directory: what it makes there must
- * be the service's. */
-static void
-give_to_owner (const char *dir, int fd)
-{
-  struct stat sb;
-
-  if (fd != -1 && geteuid () == 0 && stat (dir, &sb) == 0 && sb.st_uid != 0 &&
-      fchown (fd, sb.st_uid, sb.st_gid) == -1)
-    return;                     /* as it was */
-}
-
 static void
 sync_directory (const char *dir)
 {
@@ -203,7 +191,7 @@ replace (const struct nexus_state *st, uint32_t isid, const char *initiator,
   }
   unlink (temporary);           /* of one who was killed here */
   fd = open (temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  give_to_owner (st->dir, fd);
+  state_give_to_owner (path, fd);
   good = fd != -1 && write_all (fd, text) && (!sync || fsync (fd) == 0);
   if (fd != -1 && close (fd) == -1)
     good = false;
@@ -337,7 +325,7 @@ nexus_state_open (struct nexus_state *st, const char *dir,
     say (err, "cannot open %s: %s", path, strerrordesc_np (errno));
     return -1;
   }
-  give_to_owner (st->dir, st->lock);
+  state_give_to_owner (path, st->lock);
   if (!lock_directory (st)) {
     say (err, "cannot lock %s: %s", path, strerrordesc_np (errno));
     goto failed;

@@ -311,7 +311,7 @@ lines_of (const char *path, const char *wwid)
 static bool
 known_name (void)
 {
-  char *alias = bindings_alias (bindings, "mpath", "3600aa", err);
+  char *alias = bindings_alias (bindings, "mpath", "3600aa", true, err);
 
   assert_int_equal (lines_of (bindings, "3600aa"), 1);
   if (alias == NULL)
@@ -327,7 +327,7 @@ new_name (void)
   char *alias;
 
   write_file ("bindings", "mpatha 3600bb\nmpathb 3600aa\n");
-  alias = bindings_alias (bindings, "mpath", "3600cc", err);
+  alias = bindings_alias (bindings, "mpath", "3600cc", true, err);
   if (alias == NULL) {
     assert_int_equal (lines_of (bindings, "3600cc"), 0);
     return false;

@@ -71,7 +71,7 @@ assert_contains (const char *text)
 static void
 assert_alias (const char *prefix, const char *wwid, const char *expected)
 {
-  char *alias = bindings_alias (file, prefix, wwid, err);
+  char *alias = bindings_alias (file, prefix, wwid, true, err);
 
   if (alias == NULL)
     fail_msg ("%s: %s", wwid, err);
@@ -145,7 +145,7 @@ what_is_there_counts (void **unused)
 static void
 refuses (const char *name, const char *why)
 {
-  char *alias = bindings_alias (name, "mpath", "3600aa", err);
+  char *alias = bindings_alias (name, "mpath", "3600aa", true, err);
 
   assert_null (alias);
   if (strstr (err, why) == NULL)
@@ -163,6 +163,76 @@ cannot_be_used (void **unused)
   snprintf (name, sizeof name, "%s/below", file);
   refuses (name, "Not a directory");
   refuses ("/dev/full", "bindings file /dev/full: not a regular file");
+}
+
+/* Root may be who runs us: nobody else decides what is written, and where. */
+static void
+others_cannot_steer_it (void **unused)
+{
+  char target[60], link_name[60];
+  struct stat st;
+
+  (void) unused;
+  snprintf (target, sizeof target, "%s/shadow", dir);
+  assert_int_equal (symlink (target, file), 0);
+  refuses (file, "bindings: is a symbolic link");
+  assert_int_equal (stat (target, &st), -1);    /* not made through it either */
+  assert_int_equal (unlink (file), 0);
+
+  contains ("");
+  snprintf (link_name, sizeof link_name, "%s/second", dir);
+  assert_int_equal (link (file, link_name), 0);
+  refuses (file, "has other names");
+  assert_int_equal (unlink (link_name), 0);
+
+  assert_int_equal (chmod (file, 0620), 0);
+  refuses (file, "others may write it");
+  assert_int_equal (chmod (file, 0602), 0);
+  refuses (file, "others may write it");
+  assert_int_equal (chmod (file, 0644), 0);
+  if (geteuid () == 0) {
+    assert_int_equal (chown (file, 12345, 12345), 0);
+    refuses (file, "belongs to another user");
+    assert_int_equal (chown (dir, 12345, 12345), 0);    /* a service's */
+  }
+  assert_contains ("");
+  assert_alias ("mpath", "3600aa", "mpatha");
+}
+
+/* What root makes in a service's folder is the service's. */
+static void
+is_the_owners (void **unused)
+{
+  struct stat st;
+
+  (void) unused;
+  if (geteuid () != 0)
+    skip ();
+  assert_int_equal (chown (dir, 12345, 12346), 0);
+  assert_alias ("mpath", "3600aa", "mpatha");
+  assert_int_equal (stat (file, &st), 0);
+  assert_int_equal (st.st_uid, 12345);
+  assert_int_equal (st.st_gid, 12346);
+}
+
+/* For who only looks. */
+static void
+nothing_is_added (void **unused)
+{
+  char *alias;
+  struct stat st;
+
+  (void) unused;
+  assert_null (bindings_alias (file, "mpath", "3600aa", false, err));
+  assert_string_equal (err, "");
+  assert_int_equal (stat (file, &st), -1);
+  contains ("mpathb 3600bb\n");
+  assert_null (bindings_alias (file, "mpath", "3600aa", false, err));
+  assert_string_equal (err, "");
+  alias = bindings_alias (file, "mpath", "3600bb", false, err);
+  assert_string_equal (alias, "mpathb");
+  free (alias);
+  assert_contains ("mpathb 3600bb\n");
 }
 
 /* What could not be kept is no name. */
@@ -215,7 +285,7 @@ by_default (void **unused)
   snprintf (state, sizeof state, "%s/state", dir);
   snprintf (file, sizeof file, "%s/bindings", state);
   assert_int_equal (setenv ("STATE_DIRECTORY", state, 1), 0);
-  free (bindings_alias (NULL, "mpath", "3600aa", err));
+  free (bindings_alias (NULL, "mpath", "3600aa", true, err));
   unsetenv ("STATE_DIRECTORY");
   assert_contains ("mpatha 3600aa\n");
   unlink (file);
@@ -231,6 +301,9 @@ main (void)
     TEST (in_order),
     TEST (what_is_there_counts),
     TEST (cannot_be_used),
+    TEST (others_cannot_steer_it),
+    TEST (is_the_owners),
+    TEST (nothing_is_added),
     TEST (disk_is_full),
     TEST (locked),
     TEST (by_default),
