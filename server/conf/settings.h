@@ -46,6 +46,7 @@ enum checker_kind { CHECKER_TUR, CHECKER_DIRECTIO, CHECKER_NONE };
 enum fencing {                  /* see fence.h */
   FENCING_AUTO,                 /* reinstatement, then LOGICAL UNIT RESET */
   FENCING_REINSTATE, FENCING_LUN_RESET, FENCING_HOLD, FENCING_OFF,
+  NR_FENCINGS
 };
 enum affinity { AFFINITY_AUTO, AFFINITY_OFF, AFFINITY_ON };
 enum prio_kind { PRIO_CONST, PRIO_ALUA, PRIO_WEIGHTEDPATH };

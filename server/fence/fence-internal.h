@@ -8,6 +8,7 @@
 
 #include "fence/fence.h"
 #include "fence/nexus.h"
+#include "rules/fence-ladder.h"
 
 /* A dead nexus (as far as one map is concerned).  A session that logs in again
  * and dies again makes another one: what fenced the first one says nothing
@@ -21,8 +22,7 @@ struct fence {
   bool failed;                  /* a login for it, once; said */
   char name[330];               /* of the portal, for logs */
   double since;                 /* fence_timeout counts from here */
-  bool reinstated;
-  bool covered;                 /* by the reset that is on its way */
+  enum fence_state state;
 };
 
 static inline bool
@@ -49,23 +49,27 @@ ladder (const struct map *m)
   return m->engine->settings->fence;
 }
 
-static inline bool
-may_reinstate (const struct map *m)
+/* What the table says of EVENT; the caller does the action. */
+static inline enum fence_action
+fence_event (const struct map *m, struct fence *f, enum fence_event event)
 {
-  return ladder (m) == FENCING_AUTO || ladder (m) == FENCING_REINSTATE;
+  const struct fence_transition t =
+    fence_transition (ladder (m), f->state, event);
+
+  f->state = t.next;
+  return t.action;
 }
 
 static inline bool
-may_reset (const struct map *m)
+wants_login (const struct map *m, const struct fence *f)
 {
-  return ladder (m) == FENCING_AUTO || ladder (m) == FENCING_LUN_RESET;
+  return fence_wants_login (ladder (m), f->state);
 }
 
-/* What is left to do for it is a reset, which may wait until it is wanted. */
 static inline bool
-reset_will_do (const struct map *m, const struct fence *f)
+wants_reset (const struct map *m, const struct fence *f)
 {
-  return may_reset (m) && (f->reinstated || !may_reinstate (m));
+  return fence_wants_reset (ladder (m), f->state);
 }
 
 /* fence-session.c */

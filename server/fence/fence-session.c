@@ -107,11 +107,8 @@ fence_send_reset (struct map *m)
     p->reset_expected = !p->session->dying &&
       session_is_full_feature (p->session->state);
   }
-  list_for_each (l, next, &m->fences) {
-    struct fence *f = list_entry (l, struct fence, node);
-
-    f->covered = reset_will_do (m, f);
-  }
+  list_for_each (l, next, &m->fences)
+    fence_event (m, list_entry (l, struct fence, node), FENCE_EV_RESET_SENT);
   if (iscsi_task_mgmt_lun_reset_async (s->ctx, lun_encode (s->fence_lun),
                                        reset_cb, s) != 0) {
     session_kill (s, FAIL_LOST, "cannot send LOGICAL UNIT RESET: %s",
@@ -133,7 +130,7 @@ in_vain (const struct map *m, const struct session *s)
   list_for_each (l, next, &m->fences) {
     const struct fence *f = list_entry (l, struct fence, node);
 
-    if (!f->reinstated && is_nexus_of (&f->nexus, s))
+    if (wants_login (m, f) && is_nexus_of (&f->nexus, s))
       return true;
   }
   return false;

@@ -174,6 +174,42 @@ release (struct map *m, struct fence *f, const char *how)
   fence_unpark (m);
 }
 
+/* EVENT has happened to F, which may be gone after it.  HOW: through which
+ * portal, or by which means. */
+static void
+act (struct map *m, struct fence *f, enum fence_event event, const char *how)
+{
+  switch (fence_event (m, f, event)) {
+  case FENCE_ACT_NONE:
+    break;
+  case FENCE_ACT_REINSTATE:
+    m->fence_stats.reinstated++;
+    log_info ("%s: %s: session reinstated through %s: the target has ended "
+              "the lost one", m->name, f->name, how);
+    m->engine->need_fence = true;
+    break;
+  case FENCE_ACT_RELEASE:
+    release (m, f, how);
+    break;
+  case FENCE_ACT_GIVE_UP:
+    log_warning ("%s: %s: gave up fencing after %g s: an old write might "
+                 "still come", m->name, f->name,
+                 m->engine->settings->fence_timeout);
+    m->fence_stats.expired++;
+    release (m, f, "time");
+    break;
+  }
+}
+
+static void
+act_all (struct map *m, enum fence_event event, const char *how)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &m->fences)
+    act (m, list_entry (l, struct fence, node), event, how);
+}
+
 void
 fence_logged_in (struct session *s)
 {
@@ -186,7 +222,7 @@ fence_logged_in (struct session *s)
     list_for_each (fl, fnext, &m->fences) {
       struct fence *f = list_entry (fl, struct fence, node);
 
-      if (f->reinstated || !is_nexus_of (&f->nexus, s) || !may_reinstate (m))
+      if (!is_nexus_of (&f->nexus, s) || !wants_login (m, f))
         continue;
       if (is_elsewhere (&f->nexus, s)) {
         if (s->kind == SESSION_NORMAL)
@@ -199,11 +235,7 @@ fence_logged_in (struct session *s)
        * through the security stage. */
       if (!s->secured)
         continue;
-      f->reinstated = true;
-      m->fence_stats.reinstated++;
-      log_info ("%s: %s: session reinstated through %s: the target has ended "
-                "the lost one", m->name, f->name, s->name);
-      e->need_fence = true;
+      act (m, f, FENCE_EV_LOGIN, s->name);
     }
   }
 }
@@ -238,7 +270,7 @@ fence_pending (const struct session *s)
     list_for_each (fl, fnext, &m->fences) {
       const struct fence *f = list_entry (fl, struct fence, node);
 
-      if (!f->reinstated && is_nexus_of (&f->nexus, s))
+      if (wants_login (m, f) && is_nexus_of (&f->nexus, s))
         return true;
     }
   }
@@ -300,15 +332,10 @@ fencer_ended (struct map *m, double now)
     else
       p->reset_expected = false;
   }
-  if (!was_reset)
-    return;
-  fence_resend_aborted (m);
-  list_for_each (l, next, &m->fences) {
-    struct fence *f = list_entry (l, struct fence, node);
-
-    if (f->covered)
-      release (m, f, "LOGICAL UNIT RESET");
-  }
+  if (was_reset)
+    fence_resend_aborted (m);
+  act_all (m, was_reset ? FENCE_EV_RESET_DONE : FENCE_EV_RESET_FAILED,
+           "LOGICAL UNIT RESET");
 }
 
 static bool
@@ -338,20 +365,14 @@ fail_parked (struct map *m)
 static void
 check_fence (struct map *m, struct fence *f, double now)
 {
-  const double timeout = m->engine->settings->fence_timeout;
-
   /* Nobody waits: it can stay until somebody does.  Reset the unit, for all
    * its initiators, only if it must be. */
-  if (reset_will_do (m, f) && !wanted (m))
+  if (wants_reset (m, f) && !wanted (m))
     f->since = now;
-  if (f->reinstated && !may_reset (m))
-    release (m, f, "session reinstatement");
-  else if (now - f->since >= timeout) {
-    log_warning ("%s: %s: gave up fencing after %g s: an old write might "
-                 "still come", m->name, f->name, timeout);
-    m->fence_stats.expired++;
-    release (m, f, "time");
-  }
+  if (now - f->since >= m->engine->settings->fence_timeout)
+    act (m, f, FENCE_EV_TIME, "time");
+  else
+    act (m, f, FENCE_EV_LOOK, "session reinstatement");
 }
 
 /* LIVE: through a live path; else an old server's through the portal that it
@@ -367,7 +388,7 @@ start_login (struct map *m, bool live, bool again)
 
     /* The session's own new login will do, and must not be killed by ours,
      * which has the same ISID. */
-    if (f->reinstated || (f->failed && !again) ||
+    if (!wants_login (m, f) || (f->failed && !again) ||
         fence_is_logging_in (m->engine, f))
       continue;
     via = fence_live_path (m, &f->nexus);
@@ -408,25 +429,25 @@ fence_check (struct map *m, double now)
   if (list_empty (&m->fences) || m->fencer != NULL || now < m->fence_retry_at)
     return;
 
-  if (may_reinstate (m) && start_login (m, true, false))
+  if (start_login (m, true, false))
     return;
   /* With an old connection that may still deliver (no portal of its group
    * is alive) a reset would prove nothing. */
   list_for_each (l, next, &m->fences) {
     const struct fence *f = list_entry (l, struct fence, node);
 
-    if (reset_will_do (m, f))
+    if (wants_reset (m, f))
       some_ready = true;
     else if (now - f->since < COMBINE)
       more_soon = true;
   }
-  if (may_reset (m) && wanted (m) && some_ready && !more_soon) {
+  if (some_ready && wanted (m) && !more_soon) {
     via = fence_live_path (m, NULL);
     if (via != NULL && fence_start (m, via, NULL))
       return;
   }
   /* Last, for it may fail again and again. */
-  if (may_reinstate (m) && !start_login (m, true, true))
+  if (!start_login (m, true, true))
     start_login (m, false, true);
 }
 

@@ -58,6 +58,8 @@
 #define NEXUSES (PATHS * (KILLS + 1))
 
 mtype = { FREE, NET, TARGET };
+/* Of a lost nexus, as rules/fence-ladder.h has them. */
+mtype = { DOUBT, REINSTATED, COVERED, RELEASED }; /* enum fence_state */
 
 /* Copies of commands.  Live: so is its session, to which the answer goes.  The
  * target knows a session that is lost until it is reinstated. */
@@ -85,9 +87,8 @@ bool acked[3];
 bool gave_up;                   /* client 1, its connection was lost */
 
 /* In doubt, per nexus: unanswered writes of lost sessions. */
-bool doubt[NEXUSES];            /* of value 1 or 2: one block, they overlap; */
+mtype state[NEXUSES] = RELEASED; /* writes of value 1 or 2: one block, they overlap; */
 byte doubt_value[NEXUSES];      /* 0: of any value */
-bool reinstated[NEXUSES];
 
 /* The state file. */
 bool file[NEXUSES];
@@ -95,11 +96,11 @@ bool file[NEXUSES];
 /* LOGICAL UNIT RESET: asked for, done by the target, its answer taken. */
 bool reset_sent, reset_done;
 byte resets = 0;
-bool covered[NEXUSES];          /* fences that it is for */
 
 byte s, v, x, p;                /* scratch: 0 when a step is over */
 
-#define doubts(n, val) (doubt[n] && doubt_value[n] != val)
+#define doubt(n) (state[n] != RELEASED)
+#define doubts(n, val) (doubt (n) && doubt_value[n] != val)
 #if KILLS == 0
 #define overlaps(val) (doubts (0, val) || doubts (1, val))
 #elif KILLS == 1
@@ -178,11 +179,11 @@ inline lose (on) {
      :: in_flight[v] && sent_on[v] == on ->
         in_flight[v] = false; wanted[v] = true; sent_on[v] = 0;
         if
-        :: doubt[x] && doubt_value[x] != v -> doubt_value[x] = 0
+        :: doubt (x) && doubt_value[x] != v -> doubt_value[x] = 0
            /* both: nothing may be sent that is not the same, so nothing at all */
         :: else -> doubt_value[x] = v
         fi;
-        doubt[x] = true; reinstated[x] = false; covered[x] = false
+        state[x] = DOUBT
      :: else
      fi;
      v++
@@ -212,7 +213,7 @@ inline reinstate (n) {
   od;
   x = 0;
   if
-  :: doubt[n] -> reinstated[n] = true
+  :: state[n] == DOUBT -> state[n] = REINSTATED
 #ifdef FILEEARLY
      if :: is_inherited (n) -> file[n] = false :: else fi
 #endif
@@ -221,7 +222,7 @@ inline reinstate (n) {
 }
 
 inline release (n) {
-  doubt[n] = false; doubt_value[n] = 0; reinstated[n] = false; covered[n] = false
+  state[n] = RELEASED; doubt_value[n] = 0
 }
 
 /* kill -9, and the next server reads the state file: all that it has may be in
@@ -250,7 +251,7 @@ inline killed () {
   do
   :: x < NEXUSES ->
      release (x);
-     doubt[x] = file[x];
+     if :: file[x] -> state[x] = DOUBT :: else fi;
      x++
   :: else -> break
   od;
@@ -258,9 +259,9 @@ inline killed () {
 }
 
 #ifdef NOREINSTATE
-#define ready(n) (doubt[n])
+#define ready(n) (doubt (n))
 #else
-#define ready(n) (doubt[n] && reinstated[n])
+#define ready(n) (state[n] == REINSTATED)
 #endif
 
 /* Each is one atomic step; spin tries all orders. */
@@ -286,7 +287,7 @@ end:
        p = 0;
        do
        :: p < NEXUSES ->
-          if :: covered[p] -> release (p) :: else fi;
+          if :: state[p] == COVERED -> release (p) :: else fi;
           p++
        :: else -> break
        od;
@@ -325,17 +326,17 @@ end:
   do
   /* What an older server left, or in place of the path's own login: through
    * another portal of the group. */
-  :: atomic { doubt[n] && !reinstated[n] &&
+  :: atomic { state[n] == DOUBT &&
        (is_inherited (n) || !up[n % PATHS]) -> reinstate (n) }
 #ifdef NORESET
-  :: d_step { doubt[n] && reinstated[n] -> release (n) }
+  :: d_step { state[n] == REINSTATED -> release (n) }
 #else
   /* One reset is for all that are ready. */
   :: atomic { !reset_sent && resets < RESETS && (up[0] || up[1]) && ready (n) ->
        resets++; reset_sent = true;
        x = 0;
        do
-       :: x < NEXUSES -> covered[x] = ready (x); x++
+       :: x < NEXUSES -> if :: ready (x) -> state[x] = COVERED :: else fi; x++
        :: else -> break
        od;
        x = 0 }
@@ -348,7 +349,7 @@ end:
   :: d_step { n / PATHS == server_nr && up[n % PATHS] && !file[n] &&
        (wanted[1] || wanted[2]) -> file[n] = true }
 #endif
-  :: d_step { is_inherited (n) && !doubt[n] && file[n] -> file[n] = false }
+  :: d_step { is_inherited (n) && !doubt (n) && file[n] -> file[n] = false }
 #endif
   od
 }
