@@ -364,4 +364,6 @@ static struct nbdkit_plugin plugin = {
   .extents           = mpiscsi_extents,
 };
 
+/* Called by name; nbdkit-plugin.h has no prototype. */
+NBDKIT_DLL_PUBLIC struct nbdkit_plugin *plugin_init (void);
 NBDKIT_REGISTER_PLUGIN (plugin)

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/compat.h"
 #include "fence/fence.h"
 #include "fence/nexus.h"
 

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "iscsi/session-internal.h"
+#include "iscsi/tcp-info.h"
 #include "multipath/multipath.h"
 #include "rules/health.h"
 
@@ -64,44 +65,31 @@ nop_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
     session_kill (s, FAIL_LOST, "connection lost");
 }
 
-/* What Linux has had behind glibc's tcp_info since 4.6, the window since 5.4 (linux/tcp.h, which
- * cannot be included together with netinet/tcp.h). */
-struct tcp_info_54 {
-  struct tcp_info info;
-  uint64_t pacing_rate, max_pacing_rate, bytes_acked, bytes_received;
-  uint32_t segs_out, segs_in, notsent_bytes, min_rtt;
-  uint32_t data_segs_in, data_segs_out;
-  uint64_t delivery_rate, busy_time, rwnd_limited, sndbuf_limited;
-  uint32_t delivered, delivered_ce;
-  uint64_t bytes_sent, bytes_retrans;
-  uint32_t dsack_dups, reord_seen, rcv_ooopack, snd_wnd;
-};
-
 /* Does something wait that a live peer would have acknowledged?  What a local
  * firewall drops counts as not sent.  A target that does not read leaves no
  * window, and then nothing can be told: its kernel answers for it. */
 static bool
-waits_for_ack (const struct tcp_info_54 *tcp, socklen_t len)
+waits_for_ack (const struct linux_tcp_info *tcp, socklen_t len)
 {
   const bool window_known =
-    len >= offsetof (struct tcp_info_54, snd_wnd) + sizeof tcp->snd_wnd;
+    len >= offsetof (struct linux_tcp_info, snd_wnd) + sizeof tcp->snd_wnd;
 
   if (window_known && tcp->snd_wnd == 0)
     return false;
-  return tcp->info.tcpi_unacked > 0 ||
-    (tcp->notsent_bytes > 0 && (window_known || tcp->info.tcpi_probes > 0));
+  return tcp->unacked > 0 ||
+    (tcp->notsent_bytes > 0 && (window_known || tcp->probes > 0));
 }
 
 static void
 look_at_tcp (struct session *s, double now)
 {
-  struct tcp_info_54 tcp;
+  struct linux_tcp_info tcp;
   socklen_t len = sizeof tcp;
 
   memset (&tcp, 0, sizeof tcp);
   if (getsockopt (iscsi_get_fd (s->ctx), IPPROTO_TCP, TCP_INFO,
                   &tcp, &len) == -1 ||
-      len < offsetof (struct tcp_info_54, min_rtt) ||
+      len < offsetof (struct linux_tcp_info, min_rtt) ||
       !waits_for_ack (&tcp, len))
     s->unacked_since = 0;
   else if (s->unacked_since == 0 || s->bytes_acked != tcp.bytes_acked) {

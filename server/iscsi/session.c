@@ -12,6 +12,7 @@
 #include <strings.h>
 #include <sys/socket.h>
 
+#include "base/compat.h"
 #include "iscsi/session-internal.h"
 #include "multipath/multipath.h"
 #include "rules/health.h"

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "rules/nexus-state.h"
+#include "base/compat.h"
 #include "base/state-dir.h"
 
 #define PREFIX "nexus-"

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "iscsi/tcp-info.h"
 #include "fake-libiscsi.h"
 
 enum ctx_state { NEW, CONNECTING, CONNECTED, LOGGED_IN, DESTROYED };
@@ -1026,15 +1027,15 @@ getsockopt (int fd, int level, int name, void *restrict value,
       r = 0;
     }
     else if (level == IPPROTO_TCP && name == TCP_INFO &&
-             c->portal->tcp_known && *len >= sizeof (struct tcp_info)) {
-      struct tcp_info *info = value;
+             c->portal->tcp_known && *len >= sizeof (struct linux_tcp_info)) {
+      struct linux_tcp_info *info = value;
 
       /* As Linux 4.6 has it: no word of the peer's window. */
       memset (value, 0, *len);
-      if (*len > 152)
-        *len = 152;
-      info->tcpi_unacked = c->portal->tcp_unacked;
-      info->tcpi_retransmits = c->portal->tcp_retransmits;
+      if (*len > offsetof (struct linux_tcp_info, data_segs_in))
+        *len = offsetof (struct linux_tcp_info, data_segs_in);
+      info->unacked = c->portal->tcp_unacked;
+      info->retransmits = c->portal->tcp_retransmits;
       r = 0;
     }
     break;
