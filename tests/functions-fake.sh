@@ -19,3 +19,19 @@ start_fake () {
   wait_until 5 grep -q '^ready' "$tmpdir/fake.log" || fail "fake-iscsi-target: $(<"$tmpdir/fake.log")"
 }
 stop_fake () { [ -z "$fake_pid" ] || end_process "$fake_pid" 5 || :; fake_pid=; }
+# fake_ctl WORD...: a line for a target that has --control "$fake_fifo"; what it
+# does is listed in fake-iscsi-target-alua.c.  Back when it is done.
+fake_fifo=$tmpdir/fake.fifo
+fake_ctl () {
+  local before i
+  before=$(grep -c '^\(done\|WRONG\)' "$tmpdir/fake.log" || :)
+  echo "$*" >"$fake_fifo"
+  for ((i = 0; i < 500; i++)); do
+    [ "$(grep -c '^\(done\|WRONG\)' "$tmpdir/fake.log" || :)" = "$before" ] || break
+    sleep 0.01
+  done
+  [ "$(grep '^\(done\|WRONG\)' "$tmpdir/fake.log" | tail -n 1)" = "done $*" ] || fail "fake target: $*"
+}
+# fake_count FIELD: after `count`: READs and WRITEs of portal 0, 1 ... (1, 2 ...).
+fake_count () { fake_ctl count; grep '^count' "$tmpdir/fake.log" | tail -n 1 | cut -d' ' -f"$(($1 + 2))"; }
+fake_commands () { fake_ctl count; grep '^count' "$tmpdir/fake.log" | tail -n 1 | sed "s/.* $1 \([0-9]*\).*/\1/"; }

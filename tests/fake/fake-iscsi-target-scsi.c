@@ -91,11 +91,13 @@ vpd_identification (const struct connection *c, const struct lun *lun, uint8_t *
   d[3] = 4;
   put16 (d + 6, (uint32_t) c->portal + 1);
   d += 8;
-  d[0] = 0x51;                  /* and target port group */
-  d[1] = 0x95;
-  d[3] = 4;
-  put16 (d + 6, (uint32_t) portal_tpgt[c->portal]);
-  d += 8;
+  if (alua_inquiry_group (c) >= 0) {
+    d[0] = 0x51;                /* and target port group */
+    d[1] = 0x95;
+    d[3] = 4;
+    put16 (d + 6, (uint32_t) alua_inquiry_group (c));
+    d += 8;
+  }
   if (evil (EVIL_VPD83_NONE))
     d = p + 4;
   if (evil (EVIL_VPD83_LYING)) {
@@ -139,6 +141,8 @@ inquiry (const struct connection *c, const struct lun *lun, const uint8_t *cdb,
     return;
   }
   p[0] = lun ? (uint8_t) (facts.qualifier << 5 | facts.device_type) : 0x7f;
+  if (lun && facts.qualifier == 0)
+    p[0] |= (uint8_t) (alua_inquiry_qualifier (c) << 5);
   if (!(cdb[1] & 1)) {
     if (cdb[2]) {
       check (r, INVALID_FIELD);
@@ -148,7 +152,7 @@ inquiry (const struct connection *c, const struct lun *lun, const uint8_t *cdb,
     p[2] = 0x06;                /* SPC-4 */
     p[3] = 0x02;                /* response data format */
     p[4] = 91;
-    p[5] = facts.protection ? 0x01 : 0;
+    p[5] = (uint8_t) ((facts.protection ? 0x01 : 0) | alua_inquiry_tpgs ());
     p[7] = 0x02;                /* CMDQUE */
     pad (p + 8, facts.vendor, 8);
     pad (p + 16, facts.product, 16);
@@ -528,6 +532,8 @@ scsi_execute (struct connection *c, const uint8_t *lun_field,
     c->ua_asc = 0;
     return;
   }
+  if (alua_execute (c, cdb, out, n_out, r))
+    return;
   if (facts.no_medium && cdb[0] != 0x1a && cdb[0] != 0x5a) {
     check (r, 0x2, 0x3a, 0x00);
     return;

@@ -14,6 +14,7 @@
  *
  * The files: this one has options and sockets, -login.c the login and text
  * negotiation, -chap.c authentication, -io.c the full feature phase, -scsi.c the device server,
+ * -alua.c target port groups and what can be changed at run time,
  * -disk.c the medium, -evil.c the choice of hostile roles (the list of them
  * is in fake-iscsi-target.h).
  */
@@ -163,7 +164,7 @@ service (struct connection *c, short events)
 static void
 run_once (void)
 {
-  struct pollfd fds[MAX_PORTALS + MAX_CONNECTIONS];
+  struct pollfd fds[MAX_PORTALS + MAX_CONNECTIONS + 1];
   struct connection *c, *next;
   int n = 0, i;
 
@@ -180,11 +181,14 @@ run_once (void)
       events |= POLLOUT;
     fds[n++] = (struct pollfd) { .fd = c->fd, .events = events };
   }
-  if (poll (fds, (nfds_t) n, 1000) == -1) {
+  fds[n] = (struct pollfd) { .fd = control_fd (), .events = POLLIN };
+  if (poll (fds, (nfds_t) n + 1, 1000) == -1) {
     if (errno == EINTR)
       return;
     die ("fake-iscsi-target: poll: %s", strerror (errno));
   }
+  if (fds[n].revents & POLLIN)
+    control_ready ();
   i = n_portals;
   for (c = connections; c != NULL; c = c->next)
     service (c, fds[i++].revents);
@@ -238,6 +242,14 @@ static const char help[] =
   "  --max-burst N            --first-burst N  --mrdsl N    lengths to negotiate\n"
   "  --chap USER:SECRET       demand it of the initiator;  --chap-discovery-only\n"
   "  --chap-mutual USER:SECRET   and answer so if it asks (else it is refused)\n"
+  "  --alua GROUP:STATE[+],...   target port group of each portal in order; states ao,\n"
+  "                           ano, standby, unavailable, lbd, offline, transitioning; +:\n"
+  "                           preferred; --alua-more N: other groups in the list as well\n"
+  "  --tpgs N                 1 implicit, 2 explicit, 3 both (3)\n"
+  "  --rtpg extended|plain|cut|refused|busy   --transition-time S\n"
+  "  --alua-ua changed|all|none   who gets 2A/06;  --stpg-others STATE\n"
+  "  --no-type5               --unavailable-qualifier\n"
+  "  --control FIFO           what changes at run time: fake-iscsi-target-alua.c\n"
   "  --delay MS               before each SCSI command (all wait)\n"
   "  --evil NAME[:AFTER[:TIMES]]\n"
   "                           play a hostile role, repeatable; the first AFTER occasions\n"
@@ -343,6 +355,7 @@ enum {
   O_VENDOR, O_PRODUCT, O_NO_RC16, O_NO_VPD, O_INITIAL_R2T, O_NO_IMMEDIATE,
   O_CHAP, O_CHAP_MUTUAL,
   O_CHAP_DISCOVERY, O_MAX_BURST, O_FIRST_BURST, O_MRDSL, O_DELAY, O_EVIL, O_HELP,
+  O_ALUA, O_ALUA_MORE, O_ALUA_OTHER, O_CONTROL,
 };
 
 static const struct option options[] = {
@@ -371,6 +384,14 @@ static const struct option options[] = {
   { "max-burst", 1, NULL, O_MAX_BURST },
   { "first-burst", 1, NULL, O_FIRST_BURST }, { "mrdsl", 1, NULL, O_MRDSL },
   { "delay", 1, NULL, O_DELAY }, { "evil", 1, NULL, O_EVIL },
+  { "alua", 1, NULL, O_ALUA }, { "alua-more", 1, NULL, O_ALUA_MORE },
+  { "tpgs", 1, NULL, O_ALUA_OTHER }, { "rtpg", 1, NULL, O_ALUA_OTHER },
+  { "alua-ua", 1, NULL, O_ALUA_OTHER },
+  { "transition-time", 1, NULL, O_ALUA_OTHER },
+  { "stpg-others", 1, NULL, O_ALUA_OTHER },
+  { "no-type5", 0, NULL, O_ALUA_OTHER },
+  { "unavailable-qualifier", 0, NULL, O_ALUA_OTHER },
+  { "control", 1, NULL, O_CONTROL },
   { "help", 0, NULL, O_HELP }, { NULL, 0, NULL, 0 },
 };
 
@@ -441,6 +462,13 @@ set_option (int o, const char *name, char *arg)
       die ("fake-iscsi-target: --evil %s: no such role, or not"
            " NAME[:AFTER[:TIMES]]", arg);
     break;
+  case O_ALUA: alua_option_groups (arg); break;
+  case O_ALUA_MORE: alua_option_more (number_of (name, arg, 70)); break;
+  case O_ALUA_OTHER:
+    if (!alua_option (name, arg))
+      die ("fake-iscsi-target: --%s %s: what?", name, arg);
+    break;
+  case O_CONTROL: control_open (arg); break;
   case O_HELP: usage (stdout); exit (0);
   default: usage (stderr); exit (1);
   }

@@ -111,6 +111,19 @@ extern void scsi_execute (struct connection *c, const uint8_t *lun_field,
                           struct result *r);
 extern struct lun *find_lun (const uint8_t *lun_field);
 
+/* fake-iscsi-target-alua.c: target port groups, and the control FIFO. */
+extern void alua_option_groups (char *arg);
+extern void alua_option_more (unsigned n);
+extern bool alua_option (const char *name, const char *arg);
+extern uint8_t alua_inquiry_tpgs (void);
+extern int alua_inquiry_group (const struct connection *c);
+extern uint8_t alua_inquiry_qualifier (const struct connection *c);
+extern bool alua_execute (struct connection *c, const uint8_t *cdb,
+                          const uint8_t *out, size_t n_out, struct result *r);
+extern void control_open (const char *path);
+extern int control_fd (void);   /* -1: none */
+extern void control_ready (void);
+
 /* fake-iscsi-target-disk.c: sparse, in memory or in a file. */
 extern struct disk *disk_open (const char *file, uint32_t block_size);
 extern void disk_close (struct disk *d);
