@@ -7,16 +7,13 @@
 
 #include "stream.h"
 
-/* Requests are split anyway; this only bounds the client's buffers. */
-#define MAXIMUM_BLOCK_SIZE (32 * 1024 * 1024)
-
 int64_t
 mpiscsi_get_size (void *handle)
 {
   const struct handle *h = handle;
 
   /* lu_unusable has refused what does not fit. */
-  return h->facts.blocks * h->facts.block_size;
+  return h->client.facts.blocks * h->client.facts.block_size;
 }
 
 int
@@ -24,7 +21,7 @@ mpiscsi_can_write (void *handle)
 {
   const struct handle *h = handle;
 
-  return !h->readonly && !h->facts.write_protect;
+  return service_client_writable (&h->client);
 }
 
 int
@@ -40,7 +37,7 @@ mpiscsi_can_fua (void *handle)
   const struct handle *h = handle;
 
   /* Without a volatile cache each write is forced to the medium anyway. */
-  if (h->facts.dpofua || (h->facts.has_caching_page && !h->facts.wce))
+  if (h->client.facts.dpofua || (h->client.facts.has_caching_page && !h->client.facts.wce))
     return NBDKIT_FUA_NATIVE;
   return NBDKIT_FUA_EMULATE;
 }
@@ -61,36 +58,23 @@ mpiscsi_is_rotational (void *handle)
 {
   const struct handle *h = handle;
 
-  return h->facts.rotation_rate > 1;
+  return h->client.facts.rotation_rate > 1;
 }
 
 int
 mpiscsi_block_size (void *handle, uint32_t *minimum, uint32_t *preferred,
                     uint32_t *maximum)
 {
-  const struct lu_facts *f = &((struct handle *) handle)->facts;
-  /* NBD wants a power of 2 for it, and at most the maximum. */
-  uint32_t best = f->physical_block_size > 4096 &&
-    f->physical_block_size <= MAXIMUM_BLOCK_SIZE ? f->physical_block_size
-                                                 : 4096;
-  const uint64_t granularity =
-    (uint64_t) f->optimal_granularity * f->block_size;
+  const struct handle *h = handle;
 
-  if (best < f->block_size)
-    best = f->block_size;
-  if (granularity > best && granularity <= 1024 * 1024 &&
-      (granularity & (granularity - 1)) == 0)
-    best = granularity;
-  *minimum = f->block_size;
-  *preferred = best;
-  *maximum = MAXIMUM_BLOCK_SIZE;
+  service_block_sizes (&h->client.facts, minimum, preferred, maximum);
   return 0;
 }
 
 static int
 check_aligned (const struct handle *h, uint32_t count, uint64_t offset)
 {
-  const uint32_t bs = h->facts.block_size;
+  const uint32_t bs = h->client.facts.block_size;
 
   if (count % bs == 0 && offset % bs == 0)
     return 0;
@@ -102,29 +86,15 @@ check_aligned (const struct handle *h, uint32_t count, uint64_t offset)
   return -1;
 }
 
-const char *
-io_error_text (int err)
-{
-  switch (err) {
-  case EPERM:
-    /* Another host's reservation, or write protection: each request of a
-     * client that goes on fails, and the server has logged it once. */
-    return NULL;
-  case EIO: return "I/O error, or no path left";
-  case ESHUTDOWN: return "server is shutting down";
-  case ENOSPC: return "the thin provisioned LUN has no space left";
-  case ENOMEM: return "out of memory";
-  default: return "not possible";
-  }
-}
-
 static int
 failed (const char *what)
 {
   const int err = errno;
-  const char *text = io_error_text (err);
+  const char *text = service_error_text (err);
 
-  if (text != NULL)
+  if (err == ENOTSUP)
+    nbdkit_debug ("%s: would not be fast", what);
+  else if (text != NULL)
     plugin_error ("%s: %s", what, text);
   else
     nbdkit_debug ("%s: not permitted", what);
@@ -132,36 +102,51 @@ failed (const char *what)
   return -1;
 }
 
+/* Waits for it. */
+static int
+run (struct handle *h, struct service_request *sr, const char *what)
+{
+  sr->map = h->client.map;
+  sr->losses = &h->client.losses;
+  if (sr->op != SERVICE_FLUSH && sr->op != SERVICE_EXTENTS &&
+      check_aligned (h, sr->count, sr->offset) == -1)
+    return -1;
+  return service_run (sr) == -1 ? failed (what) : 0;
+}
+
 int
 mpiscsi_pread (void *handle, void *buf, uint32_t count, uint64_t offset,
                uint32_t flags)
 {
-  struct handle *h = handle;
+  struct service_request sr = {
+    .op = SERVICE_READ, .buf = buf, .count = count, .offset = offset,
+  };
 
   (void) flags;
-  stream_called (h, NBD_CMD_READ, count, offset);
-  if (check_aligned (h, count, offset) == -1)
-    return -1;
-  return map_read (h->map, buf, count, offset) == -1 ? failed ("read") : 0;
+  stream_called (handle, NBD_CMD_READ, count, offset);
+  return run (handle, &sr, "read");
 }
 
-static int
-flush (struct handle *h)
+int
+mpiscsi_pwrite (void *handle, const void *buf, uint32_t count,
+                uint64_t offset, uint32_t flags)
 {
-  unsigned losses = h->losses;
-  const int r = map_flush_told (h->map, &losses);
+  struct service_request sr = {
+    .op = SERVICE_WRITE, .buf = (void *) buf, .count = count,
+    .offset = offset, .fua = flags & NBDKIT_FLAG_FUA,
+  };
 
-  h->losses = losses;
-  return r == -1 ? failed ("flush") : 0;
+  stream_called (handle, NBD_CMD_WRITE, count, offset);
+  return run (handle, &sr, "write");
 }
 
 int
 mpiscsi_flush (void *handle, uint32_t flags)
 {
-  struct handle *h = handle;
+  struct service_request sr = { .op = SERVICE_FLUSH };
 
   (void) flags;
-  return flush (h);
+  return run (handle, &sr, "flush");
 }
 
 int
@@ -169,59 +154,25 @@ mpiscsi_can_trim (void *handle)
 {
   const struct handle *h = handle;
 
-  return lu_can_trim (&h->facts);
-}
-
-/* UNMAP and WRITE SAME have no FUA bit: what FUA asks for is a flush after
- * them (SBC-3 5.28, 5.40).  The handle's can_fua may say "native" for writes,
- * and that obliges here too. */
-static int
-force (struct handle *h, uint32_t flags)
-{
-  struct lu_facts now;
-
-  if (!(flags & NBDKIT_FLAG_FUA))
-    return 0;
-  /* As it is now: somebody may have enabled the cache since we promised. */
-  map_get_facts (h->map, &now);
-  if (now.has_caching_page && !now.wce)
-    return 0;
-  return flush (h);
-}
-
-int
-mpiscsi_pwrite (void *handle, const void *buf, uint32_t count,
-                uint64_t offset, uint32_t flags)
-{
-  struct handle *h = handle;
-  const bool fua = (flags & NBDKIT_FLAG_FUA) && h->facts.dpofua;
-
-  stream_called (h, NBD_CMD_WRITE, count, offset);
-  if (check_aligned (h, count, offset) == -1)
-    return -1;
-  if (map_write (h->map, buf, count, offset, fua) == -1)
-    return failed ("write");
-  return fua ? 0 : force (h, flags);
+  return lu_can_trim (&h->client.facts);
 }
 
 int
 mpiscsi_trim (void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
-  struct handle *h = handle;
+  struct service_request sr = {
+    .op = SERVICE_TRIM, .count = count, .offset = offset,
+    .fua = flags & NBDKIT_FLAG_FUA,
+  };
 
-  if (check_aligned (h, count, offset) == -1)
-    return -1;
-  /* A LUN that has come to refuse it: trim is only advice. */
-  if (map_trim (h->map, count, offset) == -1 && errno != ENOTSUP)
-    return failed ("trim");
-  return force (h, flags);
+  return run (handle, &sr, "trim");
 }
 
 int
 mpiscsi_can_zero (void *handle)
 {
   (void) handle;
-  /* Tried; when the LUN refuses, ENOTSUP makes nbdkit write zeroes. */
+  /* Whatever the LUN can do; if it must be, zeroes are written. */
   return 1;
 }
 
@@ -236,18 +187,14 @@ mpiscsi_can_fast_zero (void *handle)
 int
 mpiscsi_zero (void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
-  struct handle *h = handle;
+  struct service_request sr = {
+    .op = SERVICE_ZERO, .count = count, .offset = offset,
+    .fua = flags & NBDKIT_FLAG_FUA,
+    .may_trim = flags & NBDKIT_FLAG_MAY_TRIM,
+    .fast = flags & NBDKIT_FLAG_FAST_ZERO,
+  };
 
-  if (check_aligned (h, count, offset) == -1)
-    return -1;
-  if (map_zero (h->map, count, offset, flags & NBDKIT_FLAG_MAY_TRIM,
-                flags & NBDKIT_FLAG_FAST_ZERO) == -1) {
-    if (errno != ENOTSUP)
-      return failed ("zero");
-    nbdkit_set_error (ENOTSUP);
-    return -1;
-  }
-  return force (h, flags);
+  return run (handle, &sr, "zero");
 }
 
 int
@@ -255,46 +202,25 @@ mpiscsi_can_extents (void *handle)
 {
   const struct handle *h = handle;
 
-  return map_can_extents (h->map);
+  return map_can_extents (h->client.map);
 }
 
 int
 mpiscsi_extents (void *handle, uint32_t count, uint64_t offset,
                  uint32_t flags, struct nbdkit_extents *extents)
 {
-  struct handle *h = handle;
-  const uint32_t bs = h->facts.block_size;
-  /* Block status may be asked for any byte. */
-  uint64_t lba = offset / bs;
-  const uint64_t end = (offset + count + bs - 1) / bs;
+  struct service_request sr = {
+    .op = SERVICE_EXTENTS, .count = count, .offset = offset,
+    .one = flags & NBDKIT_FLAG_REQ_ONE,
+  };
+  int r = run (handle, &sr, "block status");
 
-  /* A shorter answer is allowed, and on a LUN in many pieces a whole one
-   * would keep the client waiting. */
-  for (int commands = 0; lba < end && commands < 32; ++commands) {
-    struct lba_status status[64];
-    const int n = map_lba_status (h->map, lba, end - lba, status, 64);
-
-    if (n == -1) {
-      if (errno != ENOTSUP)
-        return failed ("block status");
-      /* Unknown is "data". */
-      return nbdkit_add_extent (extents, lba * bs, (end - lba) * bs, 0);
-    }
-    /* Only the last extent may go on behind what was asked for. */
-    for (int i = 0; i < n && lba < end; ++i) {
-      uint32_t type = 0;
-
-      if (status[i].provisioning == 1)
-        type = NBDKIT_EXTENT_HOLE | (h->facts.lbprz ? NBDKIT_EXTENT_ZERO : 0);
-      else if (status[i].provisioning == 2 && h->facts.lbprz)
-        type = NBDKIT_EXTENT_ZERO;      /* anchored: allocated, no data */
-      if (nbdkit_add_extent (extents, status[i].lba * bs,
-                             (uint64_t) status[i].blocks * bs, type) == -1)
-        return -1;
-      lba = status[i].lba + status[i].blocks;
-    }
-    if (flags & NBDKIT_FLAG_REQ_ONE)
-      break;
+  /* SERVICE_HOLE and SERVICE_ZEROES are nbdkit's, too. */
+  for (unsigned i = 0; r == 0 && i < sr.nr_extents; ++i) {
+    r = nbdkit_add_extent (extents, offset, sr.extents[i].length,
+                           sr.extents[i].flags);
+    offset += sr.extents[i].length;
   }
-  return 0;
+  service_end (&sr);
+  return r;
 }

@@ -12,18 +12,10 @@
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
-/* One per NBD connection.  Facts are as they were when it was opened: a
- * client cannot be told that its disk has changed. */
+/* One per NBD connection. */
 struct handle {
-  struct map *map;
-  struct handle *next_open;     /* exports.c */
+  struct service_client client;
   pthread_t opener;             /* the thread that did the handshake */
-  bool readonly;
-  struct lu_facts facts;
-  /* What this connection knows of map->losses.  Two workers that flush at
-   * the same time may both tell: once too often is right. */
-  _Atomic unsigned losses;
-  unsigned losses_at_open;
 };
 
 /* plugin.c.  NULL before after_fork. */
@@ -53,9 +45,6 @@ extern int mpiscsi_zero (void *handle, uint32_t count, uint64_t offset,
 extern int mpiscsi_can_extents (void *handle);
 extern int mpiscsi_extents (void *handle, uint32_t count, uint64_t offset,
                             uint32_t flags, struct nbdkit_extents *extents);
-
-/* What to say of a request that has failed with ERR; NULL: nothing. */
-extern const char *io_error_text (int err);
 
 /* exports.c */
 extern void *mpiscsi_open (int readonly);

@@ -333,7 +333,7 @@ make_reply (struct slot *slot, int err, bool structured)
 static void
 log_failure (struct stream *st, const struct slot *slot, int err)
 {
-  const char *text = io_error_text (err);
+  const char *text = service_error_text (err);
   const double now = engine_now ();
 
   if (text == NULL)

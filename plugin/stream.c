@@ -86,11 +86,11 @@ learn (struct stream *st, const struct handle *h)
   if (atomic_load (&st->state) == STREAM_LEARNING) {
     int learning = STREAM_LEARNING;
 
-    st->map = h->map;
-    st->size = h->facts.blocks * h->facts.block_size;
-    st->block_size = h->facts.block_size;
-    st->writable = !h->readonly && !h->facts.write_protect;
-    st->native_fua = h->facts.dpofua;
+    st->map = h->client.map;
+    st->size = h->client.facts.blocks * h->client.facts.block_size;
+    st->block_size = h->client.facts.block_size;
+    st->writable = service_client_writable (&h->client);
+    st->native_fua = h->client.facts.dpofua;
     atomic_compare_exchange_strong (&st->state, &learning, STREAM_ACTIVE);
   }
   pthread_mutex_unlock (&st->lock);

@@ -52,15 +52,37 @@ engine_random (struct engine *e)
 
 /* ---- lock ----------------------------------------------------------------- */
 
+/* Run to completion: the loop's thread has the lock for good, and lends it. */
+static bool
+is_owner (const struct engine *e)
+{
+  return e->run_to_completion && pthread_equal (e->thread, pthread_self ());
+}
+
 void
 engine_lock (struct engine *e)
 {
+  if (e->run_to_completion) {
+    if (is_owner (e))
+      return;
+    atomic_fetch_add (&e->lock_wanted, 1);
+    engine_kick (e);
+  }
   pthread_mutex_lock (&e->lock);
 }
 
 void
 engine_unlock (struct engine *e)
 {
+  if (e->run_to_completion) {
+    if (is_owner (e))
+      return;
+    atomic_fetch_sub (&e->lock_wanted, 1);
+    pthread_cond_signal (&e->lock_returned);
+    pthread_mutex_unlock (&e->lock);
+    engine_kick (e);            /* what this left on lists */
+    return;
+  }
   for (;;) {
     struct request *completed, *none = NULL;
 
@@ -109,6 +131,8 @@ engine_submit_all (struct engine *e, struct request *first,
                    struct request *last)
 {
   push_pending (e, first, last);
+  if (e->run_to_completion)
+    return;                     /* sent at the end of the turn */
   if (pthread_mutex_trylock (&e->lock) == 0)
     engine_unlock (e);          /* settles */
 }
@@ -274,12 +298,8 @@ update_watchers (struct engine *e)
 }
 
 static void
-prepare_cb (EV_P_ ev_prepare *w, int revents)
+settle_turn (struct engine *e)
 {
-  struct engine *e = w->data;
-
-  (void) loop;
-  (void) revents;
   engine_settle (e);
   reap (e);
   if (e->need_fence) {
@@ -294,6 +314,39 @@ prepare_cb (EV_P_ ev_prepare *w, int revents)
   }
   if (e->need_watchers)
     update_watchers (e);
+}
+
+/* Run to completion: the answers of this turn, to whom they are for. */
+static bool
+complete (struct engine *e)
+{
+  struct request *completed = e->completed;
+
+  e->completed = NULL;
+  requests_wake (completed);
+  return completed != NULL;
+}
+
+static void
+prepare_cb (EV_P_ ev_prepare *w, int revents)
+{
+  struct engine *e = w->data;
+  bool more;
+
+  (void) loop;
+  (void) revents;
+  settle_turn (e);
+  if (!e->run_to_completion)
+    return;
+  do {
+    more = complete (e);
+    if (e->end_of_turn)
+      more |= e->end_of_turn (e->end_of_turn_opaque);
+    if (more)
+      settle_turn (e);
+  } while (more);
+  while (atomic_load (&e->lock_wanted) > 0)
+    pthread_cond_wait (&e->lock_returned, &e->lock);
 }
 
 static void
@@ -485,6 +538,7 @@ engine_new (const struct settings *settings)
   pthread_condattr_init (&attr);
   pthread_condattr_setclock (&attr, CLOCK_MONOTONIC);
   pthread_cond_init (&e->changed, &attr);
+  pthread_cond_init (&e->lock_returned, NULL);
   pthread_condattr_destroy (&attr);
 
   ev_set_userdata (e->loop, e);
@@ -543,6 +597,32 @@ engine_start_thread (struct engine *e)
     return -1;
   }
   return 0;
+}
+
+void
+engine_own_loop (struct engine *e)
+{
+  e->thread = pthread_self ();
+  engine_lock (e);
+  e->run_to_completion = true;
+}
+
+void
+engine_run (struct engine *e)
+{
+  ev_run (e->loop, 0);
+}
+
+void
+engine_disown_loop (struct engine *e)
+{
+  if (!e->run_to_completion)
+    return;
+  while (complete (e))
+    engine_settle (e);
+  e->run_to_completion = false;
+  e->end_of_turn = NULL;
+  engine_unlock (e);
 }
 
 static bool
@@ -663,6 +743,7 @@ engine_free (struct engine *e)
   engine_unlock (e);
   ev_loop_destroy (e->loop);
   pthread_cond_destroy (&e->changed);
+  pthread_cond_destroy (&e->lock_returned);
   pthread_mutex_destroy (&e->changed_lock);
   pthread_mutex_destroy (&e->lock);
   free (e->complaint);

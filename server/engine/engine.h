@@ -65,6 +65,13 @@ struct engine {
   bool threaded;                /* the service thread runs */
   bool keeps_nothing;           /* only a look at what is there: no file of the
                                    state directory is written */
+  /* RUN TO COMPLETION: thread is the one whose loop it is. */
+  bool run_to_completion;
+  _Atomic unsigned lock_wanted; /* by others, of that thread */
+  pthread_cond_t lock_returned;
+  /* Before the loop blocks; true: there is something new to settle. */
+  bool (*end_of_turn) (void *opaque);
+  void *end_of_turn_opaque;
   bool stop;                    /* set under lock; service thread ends */
   bool shutdown;                /* no new work: queued I/O fails */
   double shutdown_at;

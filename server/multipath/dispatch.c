@@ -45,6 +45,21 @@ map_fail_all (struct map *m, int error)
   }
 }
 
+void
+request_cancel (struct request *req)
+{
+  /* The last one may free it. */
+  for (unsigned i = 0, n = req->nr_parts; i < n; ++i) {
+    struct command *cmd = &req->parts[i];
+
+    /* In a list, but in no session's. */
+    if (cmd->accounted || list_empty (&cmd->node))
+      continue;
+    list_del (&cmd->node);
+    request_part_done (req->map->engine, cmd, ECANCELED);
+  }
+}
+
 /* Room is missing, not paths: whoever gets an answer will call again. */
 static void
 mark_starved (struct map *m)

@@ -14,6 +14,7 @@ struct map;
 
 enum request_op {
   OP_READ, OP_WRITE, OP_FLUSH, OP_UNMAP, OP_WRITE_SAME, OP_LBA_STATUS,
+  OP_PREFETCH,
 };
 
 struct request {
@@ -31,14 +32,17 @@ struct request {
   uint32_t residual;            /* may_be_short: bytes that did not come */
   _Atomic int state;            /* request.c */
   /* Nobody sleeps for it: called when it is complete, without the lock, by
-   * whichever thread has let go of it; with all others that have one and are
-   * complete too, by next, the first one first: there is one such function in
-   * a process.  NULL: a worker does. */
+   * whichever thread has let go of it; with all others that have the same one
+   * and are complete too, by next, the first one first.  NULL: a worker does. */
   void (*done) (struct request *completed);
 };
 
 /* Lock held: the last step of each part; ERROR 0 or errno. */
 extern void request_part_done (struct engine *e, struct command *cmd, int error);
 extern void request_part_over (struct engine *e, struct request *req, int error);
+
+/* dispatch.c.  Lock held: what of it is not sent yet will not be; it fails with
+ * ECANCELED when what was sent has been answered. */
+extern void request_cancel (struct request *req);
 
 #endif /* MPISCSI_REQUEST_H */

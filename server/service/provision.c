@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Thin provisioning and zeroes: UNMAP, WRITE SAME, GET LBA STATUS (SBC-3 4.7,
- * 5.28, 5.40, 5.6).  Worker threads. */
+ * 5.28, 5.40, 5.6); and PRE-FETCH (5.8).  Steps of service_request. */
 #include <config.h>
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "service/service-internal.h"
@@ -72,184 +73,232 @@ count_pieces (const struct lu_facts *lu, uint64_t lba, uint64_t left,
   return n;
 }
 
+/* Where nothing else is known, zeroes are written: so many bytes in one
+ * command, so many commands at a time. */
+#define WRITE_LIMIT (256 * 1024)
+#define MAX_WRITES 16
+static uint8_t zeroes[WRITE_LIMIT];
+
+/* What is tried, one after the other. */
+enum { WAY_UNMAP, WAY_SAME_UNMAP, WAY_SAME, WAY_WRITE };
+
+static bool more (struct service_request *sr);
+
 static bool
-misaligned (const struct map *map, uint32_t count, uint64_t offset)
+can_write_same (const struct map *map, const struct lu_facts *lu)
 {
-  const uint32_t bs = map->facts.block_size;
-
-  return count % bs != 0 || offset % bs != 0;
+  return !map->no_write_same && lu->block_size <= sizeof zeroes;
 }
 
-/* The next at most MAX_PIECES commands of WRITE SAME(16) of one block of
- * zeroes, or with NDOB of none; *lba and *left go on behind them. */
-static int
-write_same_some (struct map *map, const struct lu_facts *lu, uint64_t *lba,
-                 uint64_t *left, uint64_t limit, bool unmap, bool ndob)
+/* The next way of a zero or trim; false: there is none, and what to say. */
+static bool
+next_way (struct service_request *sr, const struct lu_facts *lu, int *error)
 {
-  /* Larger blocks are not served, see write_same. */
-  static uint8_t zeroes[65536];
-  struct request req;
-  unsigned i;
-
-  if (request_init (&req, map, OP_WRITE_SAME,
-                    count_pieces (lu, *lba, *left, limit)) == -1)
-    return -1;
-  for (i = 0; i < req.nr_parts; ++i) {
-    struct command *cmd = &req.parts[i];
-
-    cmd->lba = *lba;
-    cmd->blocks = next_piece (lu, *lba, *left, limit);
-    cmd->modifies = true;
-    cmd->optional = true;
-    cmd->may_be_short = true;   /* tgt says so of parameters, too */
-    command_prepare (cmd, cdb_write_same16 (cmd->cdb, *lba, cmd->blocks,
-                                            unmap, ndob),
-                     ndob ? SCSI_XFER_NONE : SCSI_XFER_WRITE,
-                     ndob ? NULL : zeroes, ndob ? 0 : lu->block_size);
-    *lba += cmd->blocks;
-    *left -= cmd->blocks;
-  }
-  return request_finish (&req);
-}
-
-static int
-write_same (struct map *map, const struct lu_facts *lu, uint64_t lba,
-            uint64_t left, bool unmap)
-{
-  uint64_t limit = (unmap ? WRITE_SAME_UNMAP_LIMIT : WRITE_SAME_LIMIT) /
-    lu->block_size;
-
-  if (map->no_write_same || lu->block_size > 65536) {
-    errno = ENOTSUP;
-    return -1;
-  }
-  if (lu->max_write_same > 0 && lu->max_write_same < limit)
-    limit = lu->max_write_same;
-  while (left > 0) {
-    const bool ndob = lu->ndob && !map->no_ndob;
-    const uint64_t lba_was = lba, left_was = left;
-
-    if (write_same_some (map, lu, &lba, &left, limit, unmap, ndob) == -1) {
-      if (ndob && (errno == ENOTSUP || errno == EINVAL)) {
-        /* It does not do what it said it does; with data, then. */
-        map->no_ndob = true;
-        lba = lba_was;
-        left = left_was;
-        continue;
-      }
-      if (errno == ENOTSUP) {
-        if (!unmap)
-          map->no_write_same = true;
-      }
-      else if (errno == EINVAL) /* a field it does not know: as good as */
-        errno = ENOTSUP;
-      return -1;
+  if (sr->op == SERVICE_TRIM) {
+    if (sr->way == WAY_UNMAP && lu_has_write_same_unmap (lu) &&
+        can_write_same (sr->map, lu)) {
+      sr->way = WAY_SAME_UNMAP;
+      return true;
     }
+    *error = 0;                 /* it is only advice */
+    return false;
   }
-  return 0;
+  if (sr->way < WAY_SAME && sr->fast) {
+    *error = ENOTSUP;
+    return false;
+  }
+  sr->way = sr->way < WAY_SAME && can_write_same (sr->map, lu) ? WAY_SAME
+    : WAY_WRITE;
+  return true;
 }
 
-/* The same for UNMAP.  One descriptor in each is enough: a request is one
- * range, and the limit is the sum over all descriptors (SBC-3 6.6.4). */
-static int
-unmap_some (struct map *map, const struct lu_facts *lu, uint64_t *lba,
-            uint64_t *left)
+static bool
+tried (struct service_request *sr, int error)
 {
-  const uint64_t limit = lu->max_unmap_lba;
-  struct request req;
-  unsigned i;
+  struct map *map = sr->map;
+  struct lu_facts lu;
 
-  if (request_init (&req, map, OP_UNMAP,
-                    count_pieces (lu, *lba, *left, limit)) == -1)
-    return -1;
-  for (i = 0; i < req.nr_parts; ++i) {
-    struct command *cmd = &req.parts[i];
-    struct lba_range range;
-    size_t len;
+  if (error == 0)
+    return more (sr);
+  /* Invalid field: not that often, or not so, so it may be asked again. */
+  if ((error != ENOTSUP && error != EINVAL) || sr->way == WAY_WRITE)
+    return service_next_phase (sr, error);
+  sr->lba = sr->batch_lba;
+  sr->left = sr->batch_left;
+  map_get_facts (map, &lu);
+  if (sr->ndob) {
+    /* It does not do what it said it does; with data, then. */
+    map->no_ndob = true;
+    return more (sr);
+  }
+  if (error == ENOTSUP && sr->way == WAY_UNMAP)
+    map->no_unmap = true;
+  else if (error == ENOTSUP && sr->way == WAY_SAME)
+    map->no_write_same = true;
+  if (!next_way (sr, &lu, &error))
+    return service_next_phase (sr, error);
+  return more (sr);
+}
 
-    cmd->lba = range.lba = *lba;
-    cmd->blocks = range.blocks = next_piece (lu, *lba, *left, limit);
-    cmd->modifies = true;
-    cmd->optional = true;
-    cmd->may_be_short = true;   /* tgt says so of parameters, too */
-    len = unmap_parameters (cmd->parameters, &range, 1);
+/* One of the commands of a batch, of N blocks. */
+static void
+prepare (struct service_request *sr, const struct lu_facts *lu,
+         struct command *cmd, uint32_t n)
+{
+  cmd->lba = sr->lba;
+  cmd->blocks = n;
+  cmd->modifies = true;
+  if (sr->way == WAY_WRITE) {
+    command_prepare (cmd, cdb_write (cmd->cdb, sr->lba, n, false),
+                     SCSI_XFER_WRITE, zeroes, n * lu->block_size);
+    return;
+  }
+  cmd->optional = true;
+  cmd->may_be_short = true;     /* tgt says so of parameters, too */
+  if (sr->way == WAY_UNMAP) {
+    /* One descriptor in each is enough: a request is one range, and the limit
+     * is the sum over all descriptors (SBC-3 6.6.4). */
+    const struct lba_range range = { .lba = sr->lba, .blocks = n };
+    const size_t len = unmap_parameters (cmd->parameters, &range, 1);
+
     command_prepare (cmd, cdb_unmap (cmd->cdb, len), SCSI_XFER_WRITE,
                      cmd->parameters, len);
-    *lba += cmd->blocks;
-    *left -= cmd->blocks;
   }
-  return request_finish (&req);
+  else
+    /* One block of zeroes, or with NDOB none. */
+    command_prepare (cmd, cdb_write_same16 (cmd->cdb, sr->lba, n,
+                                            sr->way == WAY_SAME_UNMAP,
+                                            sr->ndob),
+                     sr->ndob ? SCSI_XFER_NONE : SCSI_XFER_WRITE,
+                     sr->ndob ? NULL : zeroes, sr->ndob ? 0 : lu->block_size);
 }
 
-static int
-unmap (struct map *map, const struct lu_facts *lu, uint64_t lba,
-       uint64_t left)
+static uint64_t
+limit_of (const struct service_request *sr, const struct lu_facts *lu)
 {
-  while (left > 0)
-    if (unmap_some (map, lu, &lba, &left) == -1)
-      return -1;
-  return 0;
+  uint64_t limit;
+
+  switch (sr->way) {
+  case WAY_UNMAP:
+    return lu->max_unmap_lba;
+  case WAY_WRITE:
+    limit = sr->map->transfer_limit < WRITE_LIMIT ? sr->map->transfer_limit
+      : WRITE_LIMIT;
+    return limit / lu->block_size;
+  default:
+    limit = (sr->way == WAY_SAME_UNMAP ? WRITE_SAME_UNMAP_LIMIT
+             : WRITE_SAME_LIMIT) / lu->block_size;
+    return lu->max_write_same > 0 && lu->max_write_same < limit
+      ? lu->max_write_same : limit;
+  }
 }
 
-int
-map_trim (struct map *map, uint32_t count, uint64_t offset)
-{
-  struct lu_facts lu;
-
-  if (misaligned (map, count, offset)) {
-    errno = EINVAL;
-    return -1;
-  }
-  if (count == 0)
-    return 0;
-  map_get_facts (map, &lu);
-  if (lu_has_unmap (&lu) && !map->no_unmap) {
-    if (unmap (map, &lu, offset / lu.block_size,
-               count / lu.block_size) == 0)
-      return 0;
-    /* Invalid field: not that often, so it may be asked again. */
-    if (errno != ENOTSUP && errno != EINVAL)
-      return -1;
-    if (errno == ENOTSUP)
-      map->no_unmap = true;
-  }
-  if (lu_has_write_same_unmap (&lu))
-    return write_same (map, &lu, offset / lu.block_size,
-                       count / lu.block_size, true);
-  errno = ENOTSUP;
-  return -1;
-}
-
-int
-map_zero (struct map *map, uint32_t count, uint64_t offset, bool may_trim,
-          bool fast)
+/* The next batch. */
+static bool
+more (struct service_request *sr)
 {
   struct lu_facts lu;
-  bool with_unmap;
+  uint64_t limit;
+  unsigned n;
 
-  if (misaligned (map, count, offset)) {
-    errno = EINVAL;
-    return -1;
+  if (sr->left == 0)
+    return service_next_phase (sr, 0);
+  map_get_facts (sr->map, &lu);
+  limit = limit_of (sr, &lu);
+  n = count_pieces (&lu, sr->lba, sr->left, limit);
+  if (sr->way == WAY_WRITE && n > MAX_WRITES)
+    n = MAX_WRITES;
+  if (request_init (&sr->req, sr->map, sr->way == WAY_WRITE ? OP_WRITE
+                    : sr->way == WAY_UNMAP ? OP_UNMAP : OP_WRITE_SAME,
+                    n) == -1)
+    return service_next_phase (sr, ENOMEM);
+  sr->batch_lba = sr->lba;
+  sr->batch_left = sr->left;
+  sr->ndob = (sr->way == WAY_SAME || sr->way == WAY_SAME_UNMAP) && lu.ndob &&
+    !sr->map->no_ndob;
+  for (unsigned i = 0; i < n; ++i) {
+    const uint32_t blocks = next_piece (&lu, sr->lba, sr->left, limit);
+
+    prepare (sr, &lu, &sr->req.parts[i], blocks);
+    sr->lba += blocks;
+    sr->left -= blocks;
   }
-  if (count == 0)
-    return 0;
-  map_get_facts (map, &lu);
+  sr->step = tried;
+  return true;
+}
+
+bool
+service_trim (struct service_request *sr)
+{
+  struct lu_facts lu;
+  int error;
+
+  map_get_facts (sr->map, &lu);
+  sr->way = WAY_UNMAP;
+  if ((!lu_has_unmap (&lu) || sr->map->no_unmap) &&
+      !next_way (sr, &lu, &error))
+    return service_next_phase (sr, error);
+  return more (sr);
+}
+
+bool
+service_zero (struct service_request *sr)
+{
+  struct lu_facts lu;
+  int error;
+
+  map_get_facts (sr->map, &lu);
+  sr->way = WAY_SAME_UNMAP;
   /* UNMAP alone is only advice; WRITE SAME with UNMAP leaves zeroes in any
    * case, by unmapping or by writing, where unmapped reads as zeroes. */
-  with_unmap = may_trim && lu_has_write_same_unmap (&lu) && lu.lbprz;
-  if (with_unmap &&
-      write_same (map, &lu, offset / lu.block_size, count / lu.block_size,
-                  true) == 0)
-    return 0;
-  if (with_unmap && errno != ENOTSUP)
-    return -1;
-  if (fast) {
-    errno = ENOTSUP;
-    return -1;
-  }
-  return write_same (map, &lu, offset / lu.block_size, count / lu.block_size,
-                     false);
+  if (!(sr->may_trim && lu_has_write_same_unmap (&lu) && lu.lbprz &&
+        can_write_same (sr->map, &lu)) &&
+      !next_way (sr, &lu, &error))
+    return service_next_phase (sr, error);
+  return more (sr);
 }
+
+/* ---- PRE-FETCH ----------------------------------------------------------------- */
+
+static bool
+prefetched (struct service_request *sr, int error)
+{
+  if (error == ENOTSUP || error == EINVAL) {
+    /* Optional, and only advice. */
+    sr->disk->no_prefetch = true;
+    error = 0;
+  }
+  return service_fail (sr, error);
+}
+
+bool
+service_cache (struct service_request *sr)
+{
+  const uint32_t bs = sr->map->facts.block_size;
+  const uint64_t lba = sr->offset / bs;
+  const uint64_t n = (sr->offset + sr->count + bs - 1) / bs - lba;
+
+  if (sr->disk == NULL || sr->disk->no_prefetch)
+    return service_fail (sr, 0);
+  if (request_init (&sr->req, sr->map, OP_PREFETCH, 1) == -1)
+    return service_fail (sr, ENOMEM);
+  sr->req.part.lba = lba;
+  sr->req.part.optional = true;
+  command_prepare (&sr->req.part,
+                   cdb_prefetch16 (sr->req.part.cdb, lba,
+                                   n < UINT32_MAX ? n : UINT32_MAX),
+                   SCSI_XFER_NONE, NULL, 0);
+  sr->step = prefetched;
+  return true;
+}
+
+/* ---- GET LBA STATUS ------------------------------------------------------------ */
+
+/* Entries of one answer; commands of one request: a shorter answer is allowed,
+ * and on a LUN in many pieces a whole one would keep the client waiting. */
+#define LBA_ENTRIES 64
+#define LBA_ANSWER (8 + 16 * LBA_ENTRIES)
+#define LBA_COMMANDS 32
 
 bool
 map_can_extents (struct map *map)
@@ -260,59 +309,132 @@ map_can_extents (struct map *map)
   return lu.lbpme && !map->no_lba_status;
 }
 
-int
-map_lba_status (struct map *map, uint64_t lba, uint32_t blocks,
-                struct lba_status *out, int max)
+/* BLOCKS more from the last one on, cut to what was asked for. */
+static bool
+add_extent (struct service_request *sr, uint64_t blocks, uint32_t flags)
 {
-  uint8_t answer[8 + 16 * 64];
-  struct request req;
-  struct lba_status found[64];
-  int n, i, used = 0;
-  uint32_t len;
+  struct service_extent *last =
+    sr->nr_extents > 0 ? &sr->extents[sr->nr_extents - 1] : NULL;
+  const uint32_t bs = sr->map->facts.block_size;
+  uint64_t length;
 
-  (void) blocks;
-  if (map->no_lba_status) {
-    errno = ENOTSUP;
-    return -1;
+  if (blocks > sr->left)
+    blocks = sr->left;
+  length = blocks * bs;
+  if (last == NULL)             /* it may be asked for any byte */
+    length -= sr->offset % bs;
+  sr->lba += blocks;
+  sr->left -= blocks;
+  if (sr->left == 0)
+    length -= (bs - (sr->offset + sr->count) % bs) % bs;
+  if (last != NULL && last->flags == flags) {
+    last->length += length;
+    return true;
   }
-  if (request_init (&req, map, OP_LBA_STATUS, 1) == -1)
-    return -1;
-  memset (answer, 0, sizeof answer);
-  req.part.lba = lba;
-  req.part.optional = true;
-  req.part.may_be_short = true;
-  command_prepare (&req.part,
-                   cdb_get_lba_status (req.part.cdb, lba, sizeof answer),
-                   SCSI_XFER_READ, answer, sizeof answer);
-  if (request_finish (&req) == -1) {
-    if (errno == EINVAL)
-      errno = ENOTSUP;
-    if (errno == ENOTSUP)
-      map->no_lba_status = true;
-    return -1;
-  }
-  len = req.residual < sizeof answer ? sizeof answer - req.residual : 0;
-  n = parse_lba_status (answer, len, found, 64);
+  if (sr->nr_extents % LBA_ENTRIES == 0) {
+    struct service_extent *p =
+      reallocarray (sr->extents, sr->nr_extents + LBA_ENTRIES, sizeof *p);
 
+    if (p == NULL)
+      return false;
+    sr->extents = p;
+  }
+  sr->extents[sr->nr_extents++] = (struct service_extent) { length, flags };
+  return true;
+}
+
+static uint32_t
+flags_of (const struct map *map, unsigned provisioning)
+{
+  const uint32_t zero = map->facts.lbprz ? SERVICE_ZEROES : 0;
+
+  return provisioning == 1 ? SERVICE_HOLE | zero
+    : provisioning == 2 ? zero  /* anchored: allocated, no data */
+    : 0;
+}
+
+static bool
+unknown (struct service_request *sr)
+{
+  return service_fail (sr, add_extent (sr, sr->left, 0) ? 0 : ENOMEM);
+}
+
+static bool ask (struct service_request *sr);
+
+static bool
+answered (struct service_request *sr, int error)
+{
+  const uint32_t residual = sr->req.residual;
+  const uint32_t len = residual < LBA_ANSWER ? LBA_ANSWER - residual : 0;
+  struct lba_status found[LBA_ENTRIES];
+  uint64_t at = sr->lba;
+  int n, used = 0;
+
+  if (error == EINVAL || error == ENOTSUP) {
+    sr->map->no_lba_status = true;
+    return unknown (sr);
+  }
+  if (error != 0)
+    return service_fail (sr, error);
+  n = parse_lba_status (sr->bounce, len, found, LBA_ENTRIES);
   /* SBC-3 5.6.2: contiguous, and the first one contains the LBA asked for.
    * A target that does otherwise is not believed. */
-  for (i = 0; i < n && used < max; ++i) {
+  for (int i = 0; i < n && sr->left > 0; ++i) {
     struct lba_status s = found[i];
 
     if (s.blocks == 0)
       continue;
-    if (used == 0 && s.lba < lba && lba - s.lba < s.blocks) {
-      s.blocks -= lba - s.lba;
-      s.lba = lba;
+    if (used == 0 && s.lba < at && at - s.lba < s.blocks) {
+      s.blocks -= at - s.lba;
+      s.lba = at;
     }
-    if (s.lba != (used == 0 ? lba : out[used - 1].lba + out[used - 1].blocks))
+    if (s.lba != at)
       break;
-    out[used++] = s;
+    at += s.blocks;
+    used++;
+    if (!add_extent (sr, s.blocks, flags_of (sr->map, s.provisioning)))
+      return service_fail (sr, ENOMEM);
   }
   if (used == 0) {
-    map->no_lba_status = true;
-    errno = ENOTSUP;
-    return -1;
+    sr->map->no_lba_status = true;
+    return unknown (sr);
   }
-  return used;
+  if (sr->left == 0 || ++sr->commands == LBA_COMMANDS ||
+      (sr->one && sr->nr_extents > 1)) {
+    if (sr->one)
+      sr->nr_extents = 1;
+    return service_fail (sr, 0);
+  }
+  return ask (sr);
+}
+
+static bool
+ask (struct service_request *sr)
+{
+  if (request_init (&sr->req, sr->map, OP_LBA_STATUS, 1) == -1)
+    return service_fail (sr, ENOMEM);
+  memset (sr->bounce, 0, LBA_ANSWER);
+  sr->req.part.lba = sr->lba;
+  sr->req.part.optional = true;
+  sr->req.part.may_be_short = true;
+  command_prepare (&sr->req.part,
+                   cdb_get_lba_status (sr->req.part.cdb, sr->lba, LBA_ANSWER),
+                   SCSI_XFER_READ, sr->bounce, LBA_ANSWER);
+  sr->step = answered;
+  return true;
+}
+
+bool
+service_extents (struct service_request *sr)
+{
+  const uint32_t bs = sr->map->facts.block_size;
+
+  sr->lba = sr->offset / bs;
+  sr->left = (sr->offset + sr->count + bs - 1) / bs - sr->lba;
+  if (!map_can_extents (sr->map))
+    return unknown (sr);        /* that is "data" */
+  sr->bounce = malloc (LBA_ANSWER);
+  if (sr->bounce == NULL)
+    return service_fail (sr, ENOMEM);
+  return ask (sr);
 }

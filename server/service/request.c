@@ -40,7 +40,7 @@ command_prepare (struct command *cmd, int cdb_len, enum scsi_xfer_dir dir,
   cmd->bytes = bytes;
 }
 
-static void
+void
 request_run (struct request *req)
 {
   int expected = STATE_RUNNING;
@@ -80,8 +80,24 @@ requests_wake (struct request *req)
       syscall (SYS_futex, &req->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
     req = next;
   }
-  if (called != NULL)
-    called->done (called);
+  while (called != NULL) {
+    void (*const done) (struct request *) = called->done;
+    struct request *others = NULL, **other = &others, *same = called,
+      **last = &same;
+
+    for (req = called; req != NULL; req = req->next)
+      if (req->done == done) {
+        *last = req;
+        last = &req->next;
+      }
+      else {
+        *other = req;
+        other = &req->next;
+      }
+    *last = *other = NULL;
+    called = others;
+    done (same);
+  }
 }
 
 void
@@ -111,17 +127,6 @@ request_end (struct request *req)
   else if (req->parts != &req->part)
     free (req->parts);
   return req->error;
-}
-
-int
-request_finish (struct request *req)
-{
-  request_run (req);
-  if (request_end (req) != 0) {
-    errno = req->error;
-    return -1;
-  }
-  return 0;
 }
 
 static int
@@ -191,19 +196,6 @@ request_transfer (struct request *req, struct map *map, void *buf,
   return 0;
 }
 
-static int
-transfer (struct map *map, void *buf, uint32_t count, uint64_t offset,
-          bool write, bool fua)
-{
-  struct request req;
-
-  if (count == 0)
-    return 0;
-  if (request_transfer (&req, map, buf, count, offset, write, fua) == -1)
-    return -1;
-  return request_finish (&req);
-}
-
 void
 requests_start (struct request *last)
 {
@@ -214,73 +206,4 @@ requests_start (struct request *last)
     req->error = 0;
   }
   engine_submit_all (first->map->engine, first, last);
-}
-
-int
-map_read (struct map *map, void *buf, uint32_t count, uint64_t offset)
-{
-  return transfer (map, buf, count, offset, false, false);
-}
-
-int
-map_write (struct map *map, const void *buf, uint32_t count, uint64_t offset,
-           bool fua)
-{
-  return transfer (map, (void *) buf, count, offset, true, fua);
-}
-
-/* Also sent to a LUN that says it has no volatile cache: it answers at once,
- * and somebody may have enabled the cache since. */
-int
-map_flush (struct map *map)
-{
-  struct lu_facts lu;
-  struct request req;
-
-  map_get_facts (map, &lu);
-  if (request_init (&req, map, OP_FLUSH, 1) == -1)
-    return -1;
-  req.part.optional = true;
-  command_prepare (&req.part,
-                   cdb_synchronize_cache (req.part.cdb, 0, 0,
-                                          lu.blocks > UINT32_MAX),
-                   SCSI_XFER_NONE, NULL, 0);
-  if (request_finish (&req) == 0)
-    return 0;
-  if (errno == ENOTSUP || errno == EINVAL) {
-    /* SBC-3 5.21: the command is optional.  Who does not know it has nothing
-     * to flush, unless he says that he has. */
-    if (!lu.has_caching_page || !lu.wce)
-      return 0;
-    errno = EIO;
-  }
-  return -1;
-}
-
-unsigned
-map_losses (struct map *map)
-{
-  unsigned losses;
-
-  engine_lock (map->engine);
-  losses = map->losses;
-  engine_unlock (map->engine);
-  return losses;
-}
-
-int
-map_flush_told (struct map *map, unsigned *losses)
-{
-  unsigned now;
-
-  if (map_flush (map) == -1)
-    return -1;
-  /* After it, since the news may have come with its answer. */
-  now = map_losses (map);
-  if (now != *losses) {
-    *losses = now;
-    errno = EIO;
-    return -1;
-  }
-  return 0;
 }

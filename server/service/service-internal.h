@@ -20,4 +20,46 @@ extern void engine_submit_all (struct engine *e, struct request *first,
 extern void engine_poll_done (struct engine *e, struct request *req,
                               bool readable, int *fd);
 
+/* A zeroed request of N commands; runs it, and sleeps until it is complete. */
+extern int request_init (struct request *req, struct map *map,
+                         enum request_op op, unsigned nr_parts);
+extern void request_run (struct request *req);
+
+/* io.c.  Steps get the error of the request before, prepare the next one in
+ * sr->req, and return true; or false when all is done, or when something else
+ * will go on with service_continue (). */
+extern bool service_fail (struct service_request *sr, int error);
+extern void service_continue (struct service_request *sr);
+/* The whole blocks are done, or not. */
+extern bool service_next_phase (struct service_request *sr, int error);
+
+/* provision.c: first steps.  Of sr->left blocks from sr->lba on. */
+extern bool service_trim (struct service_request *sr);
+extern bool service_zero (struct service_request *sr);
+extern bool service_cache (struct service_request *sr);
+extern bool service_extents (struct service_request *sr);
+
+/* ranges.c: read-modify-write of half blocks must not take back what somebody
+ * else writes beside them: so it has its blocks for itself, among all writes
+ * of this server (not of other initiators).  The loop's thread. */
+struct ranges {
+  struct list active, waiting;  /* struct service_request, range_node */
+  unsigned patches;             /* of both */
+};
+extern void ranges_init (struct ranges *r);
+/* False: it waits; service_continue () is called when it is its turn. */
+extern bool ranges_take (struct ranges *r, struct service_request *sr);
+extern void ranges_leave (struct ranges *r, struct service_request *sr);
+
+/* client.c: what all clients of a map share. */
+struct disk {
+  struct disk *next;
+  const struct map *map;
+  struct ranges ranges;
+  bool no_prefetch;             /* it does not know PRE-FETCH */
+  struct service_client *open;  /* this and all below under its mutex */
+  bool pending;                 /* a loss that nobody was told of */
+  unsigned known;               /* if so: what the one that is gone knew of */
+};
+
 #endif /* MPISCSI_SERVICE_INTERNAL_H */

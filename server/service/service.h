@@ -68,7 +68,80 @@ extern void engine_each_map (struct engine *e,
 
 /* ---- I/O ---- */
 
-/* request.c: worker threads.  Synchronous; each returns 0, or -1 with errno
+/* What a front end wants done.  What that takes (splitting, read-modify-write
+ * of half blocks, a flush for FUA, another command where the LUN does not
+ * know the first) is in here, and only here.
+ *
+ * Its owner sets what is above the line, in a zeroed structure, and calls
+ *
+ * - service_run (): any thread that may sleep; it is done when that returns;
+ * - service_start (): the loop's thread, run to completion.  done is called
+ *   when it is done, perhaps from in there.
+ *
+ * Then error and the results are there, and service_end () frees what belongs
+ * to it; the structure may be used again then. */
+enum service_op {
+  SERVICE_READ, SERVICE_WRITE, SERVICE_FLUSH, SERVICE_TRIM, SERVICE_ZERO,
+  SERVICE_CACHE, SERVICE_EXTENTS, SERVICE_CAPACITY,
+};
+
+#define SERVICE_HOLE 1u         /* as the NBD protocol has them */
+#define SERVICE_ZEROES 2u
+struct service_extent {
+  uint64_t length;
+  uint32_t flags;
+};
+
+struct disk;
+
+struct service_request {
+  struct request req;           /* first: the engine's, one after the other */
+  struct map *map;
+  struct disk *disk;            /* NULL: half blocks are refused with EINVAL */
+  enum service_op op;
+  bool fua;                     /* write, trim, zero */
+  bool may_trim, fast;          /* zero: see map_zero */
+  bool one;                     /* extents: the first is enough */
+  uint64_t offset, count;       /* bytes */
+  void *buf;                    /* read, write */
+  _Atomic unsigned *losses;     /* flush: see map_flush_told; may be NULL */
+  void (*done) (struct service_request *sr);
+  /* ---- */
+  int error;                    /* 0, or the errno, as for map_read () */
+  struct service_extent *extents;       /* from offset on */
+  unsigned nr_extents;
+  uint64_t blocks;              /* capacity: what the LUN says now; 0 unknown */
+
+  /* service/'s own. */
+  bool (*step) (struct service_request *sr, int error);
+  uint64_t lba, left, batch_lba, batch_left;    /* blocks; of trim, zero ... */
+  unsigned way, phase, commands;
+  bool ndob;
+  struct {
+    uint64_t lba;
+    uint32_t from, to;          /* bytes of that block; from == to: none */
+    const uint8_t *data;        /* NULL: zeroes */
+  } patch[2];                   /* half blocks at both ends */
+  uint64_t middle;              /* offset of the whole blocks between */
+  void *bounce;
+  bool run, abandoned, waits;
+  bool in_range, patches;       /* ranges.c */
+  struct list range_node;
+  uint64_t range_from, range_to;
+};
+
+/* Zeroes all but the engine's part, which need not be. */
+extern void service_prepare (struct service_request *sr);
+extern int service_run (struct service_request *sr);    /* 0, or -1 and errno */
+extern void service_start (struct service_request *sr);
+/* Nobody wants it any more: what was not sent yet is not sent.  done is still
+ * called, perhaps from in here. */
+extern void service_abandon (struct service_request *sr);
+extern void service_end (struct service_request *sr);
+/* What to say of a request that has failed with ERR; NULL: nothing. */
+extern const char *service_error_text (int err);
+
+/* The same, for those who may sleep.  Each returns 0, or -1 with errno
  * one of EIO ENOSPC EPERM ENOMEM ESHUTDOWN ENOTSUP EINVAL.  offset and count
  * are bytes, multiples of the logical block size (else EINVAL). */
 extern int map_read (struct map *map, void *buf, uint32_t count, uint64_t offset);
@@ -79,20 +152,18 @@ extern int map_flush (struct map *map);
  * after, when there were more: data that it was told is written may be gone. */
 extern int map_flush_told (struct map *map, unsigned *losses);
 extern unsigned map_losses (struct map *map);
-/* provision.c: worker threads; the same errors, and ENOTSUP when the LUN
- * cannot do it.  Advisory: what the LUN does not unmap is left as it is. */
+/* Advisory: what the LUN does not unmap is left as it is. */
 extern int map_trim (struct map *map, uint32_t count, uint64_t offset);
 /* may_trim: the blocks may be unmapped if they read as zeroes then.
  * fast: ENOTSUP at once unless that is what happens. */
 extern int map_zero (struct map *map, uint32_t count, uint64_t offset,
                      bool may_trim, bool fast);
-/* The status of the blocks from LBA on; returns how many entries of OUT were
- * filled (at least 1, the first one contains LBA), or -1. */
-extern int map_lba_status (struct map *map, uint64_t lba, uint32_t blocks,
-                           struct lba_status *out, int max);
 /* What the LUN said it can do, and did not refuse so far. */
 extern bool lu_can_trim (const struct lu_facts *lu);
 extern bool map_can_extents (struct map *map);
+
+/* ---- I/O of plugin/stream.h ---- */
+
 /* Asynchronous reads and writes: any thread.  Prepares a zeroed request (the
  * caller sets done), 0 or -1 with errno EINVAL (as above, or no bytes) or
  * ENOMEM.  REQ and BUF must stay as they are until done is called. */
@@ -103,9 +174,44 @@ extern int request_transfer (struct request *req, struct map *map, void *buf,
 extern void requests_start (struct request *last);
 /* In done: frees what request_transfer has made; 0, or the errno. */
 extern int request_end (struct request *req);
-/* A zeroed request of N commands, run, and its errno. */
-extern int request_init (struct request *req, struct map *map,
-                         enum request_op op, unsigned nr_parts);
-extern int request_finish (struct request *req);
+
+/* ---- clients ---- */
+
+/* One for each client that has an export open.  Facts are as they were then: a
+ * client cannot be told that its disk has changed. */
+struct service_client {
+  struct map *map;
+  struct disk *disk;
+  struct service_client *next_open;
+  bool readonly;
+  struct lu_facts facts;
+  /* What it knows of map->losses.  Two that flush at the same time may both
+   * tell: once too often is right. */
+  _Atomic unsigned losses;
+  unsigned losses_at_open;
+};
+
+/* MAP and readonly are set.  -1: no memory. */
+extern int service_client_open (struct service_client *c);
+extern void service_client_close (struct service_client *c);
+/* The LUN said that it has BLOCKS now (SERVICE_CAPACITY): true when that is
+ * what c->facts have, or when they never will.  Else all paths were asked, and
+ * it may be asked again. */
+extern bool service_client_resized (struct service_client *c, uint64_t blocks);
+extern bool service_client_writable (const struct service_client *c);
+extern bool service_client_has_path (const struct service_client *c);
+/* What an NBD client is told of it. */
+extern void service_block_sizes (const struct lu_facts *lu, uint32_t *minimum,
+                                 uint32_t *preferred, uint32_t *maximum);
+/* Lock held: of an export, for people. */
+extern void service_describe (const struct map *m, char *buf, size_t size);
+
+/* ---- run to completion ---- */
+
+/* (server/README.)  From now on the calling thread has the lock; its loop runs
+ * until ev_break; and it has it no more. */
+extern void engine_own_loop (struct engine *e);
+extern void engine_run (struct engine *e);
+extern void engine_disown_loop (struct engine *e);
 
 #endif /* MPISCSI_SERVICE_H */
