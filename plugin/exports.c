@@ -109,27 +109,17 @@ mpiscsi_list_exports (int readonly, int is_tls, struct nbdkit_exports *exports)
   return l.error;
 }
 
-static void
-count_one (struct map *m, void *opaque)
-{
-  struct { unsigned n; const char *name; } *c = opaque;
-
-  c->n++;
-  c->name = nbdkit_strdup_intern (m->name);
-}
-
-/* The name of the only one; "" (which open refuses with the list) if there
- * are several. */
+/* "" (which open refuses with the list) if there is none. */
 const char *
 mpiscsi_default_export (int readonly, int is_tls)
 {
-  struct { unsigned n; const char *name; } c = { 0, NULL };
+  char *name = engine_default_name (engine, patience ());
+  const char *interned = name ? nbdkit_strdup_intern (name) : "";
 
   (void) readonly;
   (void) is_tls;
-  engine_wait_settled (engine, patience ());
-  engine_each_map (engine, count_one, &c);
-  return c.n == 1 ? c.name : "";
+  free (name);
+  return interned;
 }
 
 static void

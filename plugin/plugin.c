@@ -210,10 +210,13 @@ mpiscsi_get_ready (void)
   log_sink_starting ();
   /* nbdkit may be root still, and the server will not be. */
   probe->keeps_nothing = true;
+  engine_recall_default (probe);
   engine_start (probe);
   /* One attempt at each portal: discovery, then its sessions. */
   engine_run_until_settled (probe, 2 * settings->login_timeout + 1);
   r = engine_verdict (probe, err, sizeof err);
+  if (r == 0)
+    engine_advise_default (probe);
   log_sink_started (r == 0);
   engine_shutdown (probe, 1.0);
   engine_free (probe);
@@ -264,6 +267,7 @@ start_serving (void)
   }
   notify_start (engine);
   nexus_start (engine);
+  engine_recall_default (engine);
   engine_start (engine);
   if (engine_start_thread (engine) == -1) {
     plugin_error ("cannot start a thread: %m");

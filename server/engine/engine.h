@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "conf/settings.h"
 #include "rules/states.h"
+#include "scsi/scsi.h"
 
 struct control;
 struct engine;
@@ -84,6 +85,12 @@ struct engine {
 
   struct list sessions, maps;
   unsigned nr_sessions;         /* made by engine_add_target */
+  /* The default export (service/default-export.c): the node of the map that
+   * was the only one when all sessions had settled; the WWID that it has, and
+   * that the file has.  "": none. */
+  struct list *alone;
+  char default_wwid[WWID_SIZE], default_kept[WWID_SIZE];
+  bool recalls;                 /* there is a file */
   /* Whose worker holds the lock to submit it, and could poll for it. */
   const struct request *submitter;
   unsigned next_session_id;

@@ -177,10 +177,21 @@ session_free (struct session *s)
 static void
 settled (struct session *s)
 {
+  struct engine *e = s->engine;
+  struct list *l, *next;
+
   if (!s->settled) {
     s->settled = true;
-    engine_changed (s->engine);
+    engine_changed (e);
   }
+  /* One map, and no session that could bring another: the default export. */
+  if (e->alone != NULL || list_empty (&e->maps) ||
+      e->maps.next->next != &e->maps)
+    return;
+  list_for_each (l, next, &e->sessions)
+    if (!list_entry (l, struct session, node)->settled)
+      return;
+  e->alone = e->maps.next;
 }
 
 static double

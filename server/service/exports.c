@@ -9,36 +9,13 @@
 
 #include "service/service-internal.h"
 
-static void
-list_exports (struct engine *e, char *err, size_t size)
-{
-  struct list *l, *next;
-  size_t n;
-
-  n = snprintf (err, size, "several LUNs were found, so there is no default "
-                "export; choose one with lun= or wwid=, or ask for one of:");
-  list_for_each (l, next, &e->maps)
-    if (n < size)
-      n += snprintf (err + n, size - n, " %s",
-                     list_entry (l, struct map, node)->name);
-}
-
 static struct map *
 lookup (struct engine *e, const char *name, char *err, size_t size)
 {
   struct list *l, *next;
 
-  if (name[0] == '\0') {
-    if (list_empty (&e->maps)) {
-      snprintf (err, size, "no LUN has been found yet: no path is up");
-      return NULL;
-    }
-    if (e->maps.next->next != &e->maps) {
-      list_exports (e, err, size);
-      return NULL;
-    }
-    return list_entry (e->maps.next, struct map, node);
-  }
+  if (name[0] == '\0')
+    return default_map (e, err, size);
   list_for_each (l, next, &e->maps) {
     struct map *m = list_entry (l, struct map, node);
 
@@ -112,6 +89,8 @@ engine_find_map (struct engine *e, const char *name, double timeout,
   engine_lock (e);
   m = lookup (e, name, err, size);
   engine_unlock (e);
+  if (m != NULL && name[0] == '\0')
+    engine_keep_default (e);
   return m;
 }
 

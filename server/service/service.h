@@ -61,6 +61,13 @@ extern bool engine_all_settled (struct engine *e);
 extern void engine_wait_settled (struct engine *e, double timeout);
 /* A copy, as they are now. */
 extern void map_get_facts (struct map *m, struct lu_facts *facts);
+/* The default export (default-export.c).  A server: before engine_start (), what
+ * it was is recalled, and will be kept. */
+extern void engine_recall_default (struct engine *e);
+/* The name of the default export, "" if there is none, as a malloc'd string. */
+extern char *engine_default_name (struct engine *e, double timeout);
+/* When it has settled, for who starts it: how sure is what that will be? */
+extern void engine_advise_default (struct engine *e);
 /* Calls f for each map, lock held. */
 extern void engine_each_map (struct engine *e,
                              void (*f) (struct map *m, void *opaque),

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # What others must not be able to do: forge log lines with the names that they
 # send, steer what root writes by links in the state directory; and what must
-# not take files away from the service: who only looks.
+# not take files away from the service: who only looks.  And one more LUN takes
+# nobody's disk away.
 # shellcheck source=../functions.sh
 . "$(dirname "$0")/../functions.sh"
 # shellcheck source=../functions-cmd.sh
@@ -62,3 +63,46 @@ start_mpiscsi portals="${portal[0]}" "${friendly[@]}"
 wait_for_log "no friendly name: cannot open bindings file $state/bindings: is a symbolic link" 5
 stop_mpiscsi
 assert_equal "where it leads" untouched "$(<"$tmpdir/shadow")"
+
+say "one more LUN: the default export stays what it was"
+rm -rf "$state"
+# The new LUN is listed first.
+tgt_adm t --mode logicalunit --op delete --tid 1 --lun 1
+tgt_lun t 1 5 "$tmpdir/disk"
+wwid=$(tgt_wwid 1 5)
+start_mpiscsi portals="${portal[0]}" polling-interval=0.2
+assert_match "at the start" "warning: without lun= or wwid= the default export is only unambiguous with one LUN: it is, and stays, $wwid; wwid=$wwid" \
+  "$(new_log)"
+assert_equal "size" $((32 << 20)) "$(nbd_size)"
+background "$tmpdir/client.log" nbdsh -u "$uri" -c '
+import os, time
+while not os.path.exists("'"$tmpdir/go"'"): time.sleep(0.05)
+h.pwrite(b"1" * 4096, 0); h.flush()'
+client=$!
+make_disk "$tmpdir/disk2" 48M
+tgt_lun t 1 1 "$tmpdir/disk2"
+wwid2=$(tgt_wwid 1 1)
+mpiscsi reconfigure                     # asks for what there is
+two () { [ "$(nbdinfo --list "$uri" | grep -c '^export=')" = 2 ]; }
+find_second () { nbdsh -u "$uri" -c 'h.pread(512, 0)' && two; }
+wait_until 10 find_second || fail "the second LUN is not found: $(new_log)"
+assert_equal "size for who connects now" $((32 << 20)) "$(nbd_size)"
+assert_equal "and by name" $((48 << 20)) "$(nbd_size "nbd+unix:///$wwid2?socket=$sock")"
+touch "$tmpdir/go"
+wait "$client" || fail "who was connected: $(<"$tmpdir/client.log")"
+stop_mpiscsi
+say "after a restart as well"
+start_mpiscsi portals="${portal[0]}"
+assert_match "at the start" "warning: without lun= or wwid= .*: it is, and stays, $wwid; wwid=$wwid" "$(new_log)"
+assert_equal "size" $((32 << 20)) "$(nbd_size)"
+assert_equal "first byte" 1 "$(head -c1 "$tmpdir/disk")"
+stop_mpiscsi
+say "not for a server of another configuration, nor without what was written down"
+start_mpiscsi portals="${portal[0]}" target="$iqn"
+assert_fails nbdinfo --size "$uri"
+stop_mpiscsi
+rm "$state/default-export"
+start_mpiscsi portals="${portal[0]}"
+assert_fails nbdinfo --size "$uri"
+assert_match "at the start" 'warning: without lun= or wwid= .*several LUNs were found' "$(new_log)"
+stop_mpiscsi
