@@ -179,6 +179,8 @@ const struct option options[] = {
     "I/Os sent to a path before round-robin takes the next (also: rr_min_io_rq)" },
   { "rr_weight", OPTION_BOOL, 0, 0, M (rr_weight_priorities), MAPS, weights,
     "uniform", "priorities: rr_min_io times the priority of the path" },
+  { "io_weight", OPTION_COUNT, 1, 10000, M (io_weight), MAPS, NULL, "100",
+    "this LUN's share of a session's queue_depth where several want more" },
   { "failback", OPTION_FAILBACK, 0, DAY, M (failback), MAPS, NULL, "manual",
     "going back to a better path group: immediate, manual, or seconds to wait" },
   { "no_path_retry", OPTION_RETRY, 0, 1000000, M (no_path_retry), MAPS, NULL,

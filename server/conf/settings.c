@@ -47,6 +47,7 @@ map_settings_init (struct map_settings *m)
   m->path_checker = CHECKER_TUR;
   m->prio = PRIO_CONST;
   m->rr_min_io = 4;
+  m->io_weight = 100;
   m->failback = FAILBACK_MANUAL;
   m->no_path_retry = NO_PATH_RETRY_FAIL;
   m->fast_io_fail_tmo = 5;

@@ -66,6 +66,7 @@ struct map_settings {
   char *prio_args;                      /* NULL if none */
   unsigned rr_min_io;                   /* I/Os before the next path; 4 */
   bool rr_weight_priorities;            /* rr_weight priorities: times prio */
+  unsigned io_weight;                   /* turns.h; 100 */
   int failback;                         /* manual */
   int no_path_retry;                    /* fail */
   double fast_io_fail_tmo;              /* 5; TMO_OFF */

@@ -404,6 +404,7 @@ tick_cb (EV_P_ ev_timer *w, int revents)
     if (s->worker_polls && !s->used)
       session_unsolo (s);
     s->used = false;
+    session_offer_room (s);     /* nobody waits for who has forgotten */
     start_wanted_probe (s);
     /* After TASK SET FULL the depth comes back slowly. */
     if (s->depth < e->settings->queue_depth && s->limit_now > 0)

@@ -47,6 +47,7 @@ struct command {
   struct hedge *hedge;          /* hedge.h: of it, or that it belongs to */
   bool optional;                /* not every target has it: no error in the log */
   uint8_t parameters[24];       /* UNMAP's list with one range */
+  uint64_t tag;                 /* its place in map->queue (turns.h) */
   bool accounted;               /* counts in the selector */
   double submitted;             /* engine_now (), this time */
   double first_submitted;       /* 0: not yet */

@@ -87,6 +87,15 @@ session_count (struct session *s, int n)
   atomic_fetch_add_explicit (&s->engine->in_flight, n, memory_order_relaxed);
 }
 
+void
+session_offer_room (struct session *s)
+{
+  struct turn *next = turns_next (&s->turns);
+
+  if (next != NULL)
+    schedule_dispatch (container_of (next, struct path, sel.turn)->map);
+}
+
 static void
 release (struct command *cmd)
 {
@@ -103,17 +112,7 @@ release (struct command *cmd)
       engine_kick (s->engine);
     }
   }
-  if (s->starved) {
-    struct list *l, *next;
-
-    s->starved = false;
-    list_for_each (l, next, &s->paths) {
-      struct path *p = list_entry (l, struct path, session_node);
-
-      if (p->map != NULL && !list_empty (&p->map->queue))
-        schedule_dispatch (p->map);
-    }
-  }
+  session_offer_room (s);
 }
 
 /* The guard counts what comes.  Where it cannot be installed, the end of the

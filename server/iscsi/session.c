@@ -67,6 +67,7 @@ session_new (struct engine *e, enum session_kind kind,
   s->deferred_event = -1;
   list_init (&s->in_flight);
   list_init (&s->paths);
+  turns_init (&s->turns);
   list_init (&s->flush_node);
   ev_init (&s->io, io_cb);
   s->io.data = s;

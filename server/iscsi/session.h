@@ -15,6 +15,7 @@
 #include "iscsi/command.h"
 #include "iscsi/guard.h"
 #include "rules/states.h"
+#include "rules/turns.h"
 
 struct map;
 struct path;
@@ -55,7 +56,7 @@ struct session {
   unsigned solo;
   bool worker_polls;
   bool used;                    /* since the last tick */
-  bool starved;                 /* a map waits for room on it */
+  struct turns turns;           /* of its paths, while there is no room */
   struct list flush_node;
   int deferred_event;           /* session_event from a callback; -1 none */
   enum session_failure failure;
@@ -112,6 +113,8 @@ extern void session_resolved (struct session *s, const char *address,
 /* session-io.c: any thread, lock held. */
 extern void session_submit (struct session *s, struct command *cmd);
 extern bool session_has_room (const struct session *s);
+/* Whose turn it is may look again: there may be room now. */
+extern void session_offer_room (struct session *s);
 extern void session_count (struct session *s, int n);
 /* A worker polls it: is it to go on? */
 extern bool session_is_solo (const struct session *s);

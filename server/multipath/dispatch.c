@@ -18,13 +18,29 @@
 /* With the server going down, a busy target gets this many seconds. */
 #define BUSY_AT_END 2.0
 
+/* By tag; those of a client stay in order, since its tags grow. */
+static void
+enqueue (struct map *m, struct command *cmd)
+{
+  struct list *l = m->queue.prev;
+
+  while (l != &m->queue && list_entry (l, struct command, node)->tag > cmd->tag)
+    l = l->prev;
+  list_add_head (l, &cmd->node);        /* behind L */
+}
+
 void
 map_submit (struct map *m, struct request *req)
 {
   unsigned i;
 
-  for (i = 0; i < req->nr_parts; ++i)
-    list_add_tail (&m->queue, &req->parts[i].node);
+  for (i = 0; i < req->nr_parts; ++i) {
+    struct command *cmd = &req->parts[i];
+
+    cmd->tag = share_tag (req->share ? req->share : &m->share, m->now_tag,
+                          cmd->bytes);
+    enqueue (m, cmd);
+  }
   schedule_dispatch (m);
 }
 
@@ -48,6 +64,8 @@ map_fail_all (struct map *m, int error)
 void
 request_cancel (struct request *req)
 {
+  struct map *m = req->map;
+
   /* The last one may free it. */
   for (unsigned i = 0, n = req->nr_parts; i < n; ++i) {
     struct command *cmd = &req->parts[i];
@@ -56,18 +74,32 @@ request_cancel (struct request *req)
     if (cmd->accounted || list_empty (&cmd->node))
       continue;
     list_del (&cmd->node);
-    request_part_done (req->map->engine, cmd, ECANCELED);
+    request_part_done (m->engine, cmd, ECANCELED);
   }
+  if (m->waits)                 /* perhaps for nothing now */
+    schedule_dispatch (m);
 }
 
-/* Room is missing, not paths: whoever gets an answer will call again. */
+/* Get in line for room on the sessions of the current group, or, if there is
+ * nothing to send that way (any more), out of it: who comes next has the turn
+ * then. */
 static void
-mark_starved (struct map *m)
+take_turns (struct map *m, bool wanted)
 {
   struct list *l, *next;
 
-  list_for_each (l, next, &m->paths)
-    list_entry (l, struct path, map_node)->session->starved = true;
+  m->waits = wanted;
+  list_for_each (l, next, &m->paths) {
+    struct path *p = list_entry (l, struct path, map_node);
+    struct session *s = p->session;
+
+    if (wanted && p->group == m->current && path_is_usable (p->state))
+      turns_wait (&s->turns, &p->sel.turn, m->settings.io_weight);
+    else if (!list_empty (&p->sel.turn.node)) {
+      turns_leave (&p->sel.turn);
+      session_offer_room (s);
+    }
+  }
 }
 
 static void
@@ -82,8 +114,11 @@ no_path (struct map *m)
 void
 map_dispatch (struct map *m)
 {
-  if (m->frozen && !m->engine->shutdown)
+  if (m->frozen && !m->engine->shutdown) {
+    if (m->waits)
+      take_turns (m, false);
     return;
+  }
   while (!list_empty (&m->queue)) {
     struct command *cmd = list_entry (m->queue.next, struct command, node);
     struct path *p;
@@ -103,8 +138,8 @@ map_dispatch (struct map *m)
     if (p == NULL) {
       if (m->nr_active == 0)
         no_path (m);
-      else
-        mark_starved (m);
+      /* Room is missing, not paths. */
+      take_turns (m, m->nr_active > 0);
       return;
     }
     list_del (&cmd->node);
@@ -117,8 +152,14 @@ map_dispatch (struct map *m)
     selector_start_io (&p->sel, cmd->bytes);
     if (cmd->hedgeable)
       hedge_sent (cmd);
+    turns_taken (&p->session->turns, &p->sel.turn, cmd->bytes,
+                 m->settings.io_weight);
+    if (cmd->tag > m->now_tag)
+      m->now_tag = cmd->tag;
     session_submit (p->session, cmd);
   }
+  if (m->waits)
+    take_turns (m, false);
 }
 
 /* At the head: it was sent before all that waits there. */
@@ -156,7 +197,7 @@ map_wake_delayed (struct map *m, double now)
 
     if (now >= cmd->not_before || m->engine->shutdown) {
       list_del (&cmd->node);
-      list_add_tail (&m->queue, &cmd->node);
+      enqueue (m, cmd);
       schedule_dispatch (m);
     }
   }

@@ -18,6 +18,7 @@
 #include "rules/latency.h"
 #include "rules/selector.h"
 #include "rules/states.h"
+#include "rules/turns.h"
 #include "scsi/scsi.h"
 
 struct fence;
@@ -91,7 +92,11 @@ struct map {
   struct path_group *current;   /* NULL: no group has an active path */
   double failback_at;           /* 0: none pending */
   bool in_recovery;             /* queueing without a path, for a limited time */
-  struct list queue;            /* commands without a path or without room */
+  struct list queue;            /* commands without a path or without room, by
+                                   tag (turns.h) */
+  uint64_t now_tag;             /* of what was sent last */
+  struct share share;           /* of requests that are of no client */
+  bool waits;                   /* some path is in line for room */
   struct list delayed;
   /* Writes that were acknowledged, and up to which of them a flush has
    * reached the medium.  With more written than flushed, a target that loses

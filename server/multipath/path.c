@@ -230,11 +230,12 @@ new_path (struct session *s, unsigned lun, const struct lu_facts *facts)
   p->prio = 1;
   p->check_interval = e->settings->polling_interval;
   p->next_check = engine_now () + p->check_interval;
-  list_init (&p->sel.node);
+  selector_path_init (&p->sel);
   list_init (&p->check.node);
   p->sel.limit = e->settings->queue_depth;
   p->sel.shared_in_flight = &s->nr_in_flight;
   p->sel.shared_limit = &s->limit_now;
+  p->sel.turns = &s->turns;
   list_add_tail (&s->paths, &p->session_node);
   announce (p);
   map_add_path (m, p);

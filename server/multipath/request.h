@@ -26,6 +26,7 @@ struct request {
   bool hedgeable;               /* parts are of read_parts_new () */
   struct command part;
   unsigned nr_parts;
+  struct share *share;          /* its client's; NULL: shared with others */
   uint64_t flush_reaches;       /* map->written when the flush was sent */
   unsigned parts_left;
   int error;                    /* 0 or the errno of the first failed part */

@@ -22,8 +22,16 @@ selector_init (struct selector *sel, const struct selector_ops *ops)
 }
 
 void
+selector_path_init (struct selector_path *path)
+{
+  list_init (&path->node);
+  turn_init (&path->turn);
+}
+
+void
 selector_fail_path (struct selector *sel, struct selector_path *path)
 {
+  turns_leave (&path->turn);
   if (list_empty (&path->node))
     return;
   if (sel->active.next == &path->node)
@@ -62,7 +70,8 @@ selector_path_has_room (const struct selector_path *path)
 {
   return path->in_flight < path->limit &&
     (path->shared_limit == NULL ||
-     *path->shared_in_flight < *path->shared_limit);
+     *path->shared_in_flight < *path->shared_limit) &&
+    (path->turns == NULL || turns_may_take (path->turns, &path->turn));
 }
 
 /* Slow paths are taken only when no other path is active: rather wait for

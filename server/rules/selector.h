@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "rules/turns.h"
 
 /* Embedded in struct path; the selector's view of it. */
 struct selector_path {
@@ -23,6 +24,9 @@ struct selector_path {
   const unsigned *shared_in_flight, *shared_limit;
   unsigned repeat_count;        /* round-robin: I/Os before the next path */
   unsigned relative_throughput; /* service-time: weight, 1 if all are alike */
+  /* And when it is scarce, they take turns.  NULL: nobody waits, ever. */
+  const struct turns *turns;
+  struct turn turn;
   bool slow;                    /* much slower than the others: last choice */
 };
 
@@ -47,6 +51,8 @@ extern const struct selector_ops selector_queue_length;
 extern const struct selector_ops selector_service_time;
 
 extern void selector_init (struct selector *sel, const struct selector_ops *ops);
+/* PATH is zeroed. */
+extern void selector_path_init (struct selector_path *path);
 /* Fail and reinstate move a path out of and into the active list. */
 extern void selector_fail_path (struct selector *sel, struct selector_path *path);
 extern void selector_reinstate_path (struct selector *sel, struct selector_path *path);

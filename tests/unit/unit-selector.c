@@ -26,7 +26,7 @@ setup (struct selector *sel, const struct selector_ops *ops,
   selector_init (sel, ops);
   memset (paths, 0, n * sizeof *paths);
   for (unsigned i = 0; i < n; ++i) {
-    list_init (&paths[i].node);
+    selector_path_init (&paths[i]);
     paths[i].limit = 1000000;
     paths[i].repeat_count = repeat;
     selector_reinstate_path (sel, &paths[i]);

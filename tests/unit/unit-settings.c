@@ -232,6 +232,7 @@ every_parameter (void **state)
     { "prio_args", "serial a 1", "serial a 1" },
     { "rr_min_io", "1", "1" },
     { "rr_weight", "priorities", "priorities" },
+    { "io_weight", "250", "250" },
     { "failback", "immediate", "immediate" },
     { "no_path_retry", "queue", "queue" },
     { "fast_io_fail_tmo", "off", "off" },
