@@ -16,3 +16,10 @@ reserve () {
   read -r -t 10 answer <&"${OTHER[0]}" || :
   [ "$answer" = "done" ] || fail "reserve.py: $*: $(<"$tmpdir/other.log")"
 }
+# reserve_ask VERB: prints what it says.
+reserve_ask () {
+  local answer=''
+  echo "$@" >&"${OTHER[1]}"
+  read -r -t 10 answer <&"${OTHER[0]}" || fail "reserve.py: $*: $(<"$tmpdir/other.log")"
+  echo "$answer"
+}

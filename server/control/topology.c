@@ -57,7 +57,7 @@ state_colour (enum path_state state)
   switch (state) {
   case PATH_UP: return GREEN;
   case PATH_GHOST: case PATH_SHAKY: case PATH_ADMIN: return YELLOW;
-  case PATH_DOWN: case PATH_WRONG: case NR_PATH_STATES: break;
+  case PATH_DOWN: case PATH_WRONG: case PATH_FENCED: case NR_PATH_STATES: break;
   }
   return RED;
 }

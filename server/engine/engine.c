@@ -17,6 +17,7 @@
 #include "fence/fence.h"
 #include "multipath/hedge.h"
 #include "fence/nexus.h"
+#include "multipath/registrant.h"
 
 /* How often sessions and queues are looked at, with and without work. */
 #define TICK_BUSY 0.1
@@ -517,6 +518,7 @@ engine_new (const struct settings *settings)
     settings_default_initiator (NULL, e->initiator_name);
   list_init (&e->sessions);
   list_init (&e->maps);
+  list_init (&e->registrants);
   list_init (&e->dispatch);
   list_init (&e->flush);
   list_init (&e->told);
@@ -741,6 +743,7 @@ engine_free (struct engine *e)
     session_free (list_entry (e->sessions.next, struct session, node));
   while (!list_empty (&e->maps))
     map_free (list_entry (e->maps.next, struct map, node));
+  registrants_free (e);
   engine_unlock (e);
   ev_loop_destroy (e->loop);
   pthread_cond_destroy (&e->changed);

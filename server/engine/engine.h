@@ -65,7 +65,8 @@ struct engine {
   bool one_cpu;                 /* there is no other */
   bool threaded;                /* the service thread runs */
   bool keeps_nothing;           /* only a look at what is there: no file of the
-                                   state directory is written */
+                                   state directory is written, no key is
+                                   registered */
   /* RUN TO COMPLETION: thread is the one whose loop it is. */
   bool run_to_completion;
   _Atomic unsigned lock_wanted; /* by others, of that thread */
@@ -84,6 +85,7 @@ struct engine {
   unsigned changes;
 
   struct list sessions, maps;
+  struct list registrants;      /* registrant.h */
   unsigned nr_sessions;         /* made by engine_add_target */
   /* The default export (service/default-export.c): the node of the map that
    * was the only one when all sessions had settled; the WWID that it has, and

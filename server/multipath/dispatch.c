@@ -7,6 +7,7 @@
 #include "multipath/multipath.h"
 #include "fence/fence.h"
 #include "multipath/hedge.h"
+#include "multipath/registrant.h"
 
 /* A command whose path dies each time, within POISON seconds, is what kills
  * it. */
@@ -107,6 +108,8 @@ no_path (struct map *m)
 {
   if (m->engine->shutdown)
     map_fail_all (m, ESHUTDOWN);
+  else if (map_is_fenced (m))
+    map_fail_all (m, EPERM);
   else if (m->no_path_until == 0)
     map_fail_all (m, EIO);
 }
@@ -288,6 +291,7 @@ path_verdict_actions (struct path *p, const struct verdict *v)
     return;
   }
   fence_heard (p, v->actions);
+  registrant_heard (p, v->actions);
 }
 
 void
@@ -325,6 +329,8 @@ command_answered (struct command *cmd, enum scsi_result result,
     v.error = ENOTSUP;
   }
   path_verdict_actions (p, &v);
+  if (result == RESULT_RESERVATION_CONFLICT)
+    registrant_conflict (p);
   if (v.actions & ACTION_CHECK_IDENTITY) {
     map_requeue (m, cmd);
     return;

@@ -14,6 +14,7 @@
 #include "multipath/multipath.h"
 #include "fence/fence.h"
 #include "fence/nexus.h"
+#include "multipath/registrant.h"
 #include "rules/prio.h"
 
 /* One command is at most this large; a larger request is split, and its
@@ -89,6 +90,7 @@ map_new (struct engine *e, const struct lu_facts *facts, const char *target)
   if (facts->max_transfer > 0 &&
       (uint64_t) facts->max_transfer * facts->block_size < m->transfer_limit)
     m->transfer_limit = (uint64_t) facts->max_transfer * facts->block_size;
+  m->registrant = registrant_find (e, m->wwid);
   list_add_tail (&e->maps, &m->node);
   nexus_map_new (m);
   return m;
@@ -349,6 +351,10 @@ start_queueing (struct map *m)
 {
   const int retry = m->settings.no_path_retry;
 
+  if (map_is_fenced (m)) {      /* no path will be back by itself */
+    m->no_path_until = 0;
+    return;
+  }
   if (retry == NO_PATH_RETRY_FAIL || m->queueing_disabled) {
     /* Paths that we took down ourselves (fence.c) will be back at once. */
     m->no_path_until = !m->queueing_disabled &&
@@ -377,6 +383,26 @@ stop_queueing (struct map *m)
   m->queueing_since = 0;
   m->no_path_until = 0;
   m->in_recovery = false;
+}
+
+bool
+map_is_fenced (const struct map *m)
+{
+  return m->registrant != NULL && m->registrant->state == REGISTRANT_FENCED;
+}
+
+void
+map_fenced (struct map *m)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &m->paths)
+    path_event (list_entry (l, struct path, map_node), PATH_EV_FENCED,
+                "fenced by another host");
+  stop_queueing (m);
+  map_note_change (m, "fenced by another host");
+  fence_unpark (m);
+  schedule_dispatch (m);
 }
 
 void

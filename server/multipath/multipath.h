@@ -22,6 +22,7 @@
 #include "scsi/scsi.h"
 
 struct fence;
+struct registrant;
 
 /* probe.c: identify the LUNs of a session (all, or one path's again). */
 extern void probe_start (struct session *s);
@@ -102,6 +103,7 @@ struct map {
    * reached the medium.  With more written than flushed, a target that loses
    * its cache loses data: losses counts that, and each connection's next
    * flush fails (map_flush). */
+  struct registrant *registrant;        /* registrant.h; NULL: no key */
   bool reserved;                /* log_failure (dispatch.c) */
   double last_failure;
   unsigned failures_unsaid;
@@ -152,9 +154,15 @@ struct map {
 /* path.c, path-check.c: lock held. */
 extern void path_event (struct path *p, enum path_event ev, const char *why);
 extern struct path *path_find (struct session *s, unsigned lun);
+/* May a path be used, as far as persistent reservations go (registrant.h)? */
+enum path_admission {
+  PATH_IS_ADMITTED, PATH_IS_FENCED,
+  PATH_IS_NOT_READY,            /* its key could not be registered */
+};
 /* A probe identified LUN through S: make the path, or check and reinstate. */
 extern void path_identified (struct session *s, unsigned lun,
-                             const struct lu_facts *facts);
+                             const struct lu_facts *facts,
+                             enum path_admission admission);
 /* A LUN that we know is no longer there, or not usable. */
 extern void path_vanished (struct path *p, const char *why);
 extern void path_check (struct path *p, double now);
@@ -179,6 +187,9 @@ extern void map_regroup (struct map *m);
 extern void map_path_failed (struct map *m, struct path *p);
 extern void map_path_reinstated (struct map *m, struct path *p);
 extern void map_choose_group (struct map *m, bool failback);
+/* Its registrant is fenced now: no path is used, I/O fails with EPERM. */
+extern void map_fenced (struct map *m);
+extern bool map_is_fenced (const struct map *m);
 /* Tells the observer, if there is one. */
 extern void map_note_change (const struct map *m, const char *fs, ...)
   __attribute__ ((format (printf, 2, 3)));

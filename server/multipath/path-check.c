@@ -12,6 +12,7 @@
 #include "multipath/multipath.h"
 #include "rules/health.h"
 #include "fence/fence.h"
+#include "multipath/registrant.h"
 
 static void check_done (struct command *cmd, enum scsi_result result,
                         const struct sense *sense);
@@ -87,6 +88,7 @@ check_done (struct command *cmd, enum scsi_result result,
     return;                     /* session_reap has told the path */
   }
   fence_heard (p, v.actions);
+  registrant_heard (p, v.actions);
   if (v.kind == VERDICT_DONE) {
     if (!p->check_identity)     /* INQUIRY does not tell (SPC-4 6.6) */
       fence_heard_nothing (p);
@@ -189,7 +191,7 @@ path_check (struct path *p, double now)
     /* The session is there, but the LUN was not, or was another: only a
      * full identification can bring it back. */
     p->check_interval = st->polling_interval;
-    if (p->state != PATH_ADMIN)
+    if (p->state != PATH_ADMIN && p->state != PATH_FENCED)
       s->want_probe = true;
     return;
   }

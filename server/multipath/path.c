@@ -118,7 +118,8 @@ path_event (struct path *p, enum path_event ev, const char *why)
       if (!quiet)
         log_info ("%s: %s - %s checker reports path is %s", m->name,
                   p->session->name, checker_name (m),
-                  t.next == PATH_GHOST ? "ghost" : "down");
+                  t.next == PATH_GHOST ? "ghost"
+                  : t.next == PATH_FENCED ? "fenced" : "down");
       p->path_faults++;
       map_path_failed (m, p);
       if (!quiet)
@@ -201,8 +202,29 @@ same_disk (struct map *m, struct session *s, unsigned lun,
   return true;
 }
 
+/* It answers, and is the right disk: may it be used? */
 static void
-new_path (struct session *s, unsigned lun, const struct lu_facts *facts)
+admit (struct path *p, enum path_admission admission)
+{
+  switch (admission) {
+  case PATH_IS_ADMITTED:
+    if (!map_is_fenced (p->map)) {
+      path_event (p, PATH_EV_UP, NULL);
+      break;
+    }
+    /* fallthrough */
+  case PATH_IS_FENCED:
+    path_event (p, PATH_EV_FENCED, "fenced by another host");
+    break;
+  case PATH_IS_NOT_READY:       /* path_check has it identified again */
+    path_event (p, PATH_EV_DOWN, "its reservation key is not registered");
+    break;
+  }
+}
+
+static void
+new_path (struct session *s, unsigned lun, const struct lu_facts *facts,
+          enum path_admission admission)
 {
   struct engine *e = s->engine;
   struct map *m = find_map (e, facts->wwid);
@@ -246,9 +268,9 @@ new_path (struct session *s, unsigned lun, const struct lu_facts *facts)
     goto no_memory;
   }
   if (resized)
-    path_identified (s, lun, facts);
+    path_identified (s, lun, facts, admission);
   else
-    path_event (p, PATH_EV_UP, NULL);
+    admit (p, admission);
   engine_changed (e);
   return;
 
@@ -273,12 +295,16 @@ path_free (struct path *p)
 
 /* It answers, and is the right disk. */
 static void
-path_is_back (struct path *p)
+path_is_back (struct path *p, enum path_admission admission)
 {
   if (!fence_reserve (p)) {
     log_warning ("%s: %s: out of memory: path is not used", p->map->name,
                  p->session->name);
     return;                     /* path_check has it identified again */
+  }
+  if (admission != PATH_IS_ADMITTED || map_is_fenced (p->map)) {
+    admit (p, admission);
+    return;
   }
   if (p->state == PATH_DOWN && p->map->nr_active > 0 &&
       !flap_may_return (&p->flap, &p->map->settings, engine_now ())) {
@@ -328,7 +354,7 @@ odd_size (struct path *p)
 
 void
 path_identified (struct session *s, unsigned lun,
-                 const struct lu_facts *facts)
+                 const struct lu_facts *facts, enum path_admission admission)
 {
   struct engine *e = s->engine;
   const struct settings *st = e->settings;
@@ -367,7 +393,7 @@ path_identified (struct session *s, unsigned lun,
       engine_note_wwid (e, facts->wwid);
       return;
     }
-    new_path (s, lun, facts);
+    new_path (s, lun, facts, admission);
     return;
   }
 
@@ -378,7 +404,7 @@ path_identified (struct session *s, unsigned lun,
                  m->name, s->name, facts->wwid);
     path_free (p);
     map_note_change (m, "remove path %s (another disk)", s->name);
-    path_identified (s, lun, facts);
+    path_identified (s, lun, facts, admission);
     return;
   }
   if (strcmp (p->map->wwid, facts->wwid) != 0) {
@@ -410,7 +436,7 @@ path_identified (struct session *s, unsigned lun,
   }
   p->odd_size_since = 0;
   map_refresh_facts (p->map, facts);
-  path_is_back (p);
+  path_is_back (p, admission);
 }
 
 void

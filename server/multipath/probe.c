@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conf/conf.h"
 #include "multipath/multipath.h"
 #include "fence/fence.h"
+#include "multipath/registrant.h"
 
 #define MAX_LUNS 1024
 #define ANSWER_SIZE 16384
@@ -28,6 +28,10 @@ struct probe {
   unsigned retries;
   ev_timer timer;
   struct lu_facts facts;
+  /* STEP_REGISTER: with whom, and how far; entered: it is our turn. */
+  struct registrant *registrant;
+  struct registration registration;
+  bool entered;
   uint8_t pages[256];           /* VPD page 00h */
   size_t nr_pages;
   uint8_t answer[ANSWER_SIZE];
@@ -306,50 +310,109 @@ finish (struct probe *pr)
   session_event (s, SESSION_EV_PROBED);
 }
 
-/* Is this a LUN that is to be registered with a reservation key?  Before it
- * is used: a reservation of the "registrants only" types would refuse us. */
-static bool
-wants_key (struct probe *pr, uint64_t *key, bool *aptpl)
-{
-  struct session *s = pr->session;
-  const struct settings *st = s->engine->settings;
-  struct map_settings settings;
-  char why[300];
-  bool r = false;
+/* ---- registering ------------------------------------------------------------------ */
 
-  if (lu_unusable (&pr->facts, why, sizeof why) != NULL ||
-      (st->wwid && strcmp (st->wwid, pr->facts.wwid) != 0) ||
-      conf_blacklisted (st, &pr->facts, s->target, &s->portal, why,
-                        sizeof why) ||
-      conf_resolve (st, &pr->facts, s->target, &settings) == -1)
-    return false;
-  if (settings.reservation_key)
-    r = reservation_key_parse (settings.reservation_key, key, aptpl);
-  map_settings_free (&settings);
-  return r;
+/* One path of a logical unit at a time. */
+#define REGISTER_TURN 0.01
+
+static void
+run_later (struct probe *pr, double seconds)
+{
+  struct ev_loop *loop = pr->session->engine->loop;
+
+  ev_timer_stop (loop, &pr->timer);
+  ev_timer_set (&pr->timer, seconds, 0.);
+  ev_timer_start (loop, &pr->timer);
 }
 
-static bool
+static void
+stop_registering (struct probe *pr)
+{
+  if (pr->entered)
+    registrant_leave (pr->registrant, pr, &pr->registration);
+  pr->entered = false;
+  pr->registrant = NULL;
+}
+
+/* The next command of it. */
+static void
 send_register (struct probe *pr)
 {
   struct command *cmd = &pr->cmd;
-  uint64_t key;
-  bool aptpl;
+  bool in;
+  int len;
 
-  if (!wants_key (pr, &key, &aptpl))
-    return false;
+  if (!pr->entered)
+    pr->entered = registrant_enter (pr->registrant, pr, &pr->registration);
+  if (!pr->entered) {
+    run_later (pr, REGISTER_TURN);
+    return;
+  }
   memset (cmd, 0, sizeof *cmd);
   list_init (&cmd->node);
+  memset (pr->answer, 0, sizeof pr->answer);
+  len = registration_command (&pr->registration, cmd->cdb, ANSWER_SIZE,
+                              pr->answer, &in);
   cmd->lun = pr->luns[pr->current];
-  register_parameters (pr->answer, key, aptpl);
-  command_prepare (cmd, cdb_register_key (cmd->cdb), SCSI_XFER_WRITE,
-                   pr->answer, REGISTER_PARAMETERS);
+  command_prepare (cmd, len, in ? SCSI_XFER_READ : SCSI_XFER_WRITE, pr->answer,
+                   in ? ANSWER_SIZE : PR_PARAMETERS);
   cmd->may_be_short = true;
   cmd->done = probe_done;
   cmd->opaque = pr;
   pr->in_flight = true;
   session_submit (pr->session, cmd);
-  return true;
+}
+
+static void lun_identified (struct probe *pr, enum path_admission admission);
+
+static void
+register_done (struct probe *pr, enum scsi_result result,
+               const struct sense *sense, size_t len)
+{
+  const struct verdict v = verdict_of (result, sense);
+  struct registrant *g = pr->registrant;
+  struct registration *r = &pr->registration;
+  char text[100];
+
+  registration_answer (r, v.kind == VERDICT_DONE ? ANSWER_GOOD
+                       : result == RESULT_RESERVATION_CONFLICT ? ANSWER_CONFLICT
+                       : result == RESULT_CHECK_CONDITION &&
+                       sense->key == SENSE_ILLEGAL_REQUEST ? ANSWER_ILLEGAL
+                       : ANSWER_ERROR, pr->answer, len);
+  pr->retries = 0;
+  if (!registration_is_over (r)) {
+    send_register (pr);
+    return;
+  }
+  stop_registering (pr);
+  lun_identified (pr, registrant_admits (g, pr->session, pr->luns[pr->current],
+                                         r->step,
+                                         result == RESULT_CHECK_CONDITION
+                                         ? sense_text (sense, text, sizeof text)
+                                         : result_text (result)));
+}
+
+/* ---- one LUN after the other --------------------------------------------------------- */
+
+static void
+next_lun (struct probe *pr)
+{
+  pr->current++;
+  pr->step = 0;
+  if (pr->current == pr->nr_luns)
+    finish (pr);
+  else {
+    lu_facts_init (&pr->facts);
+    pr->nr_pages = 0;
+    run_step (pr);
+  }
+}
+
+static void
+lun_identified (struct probe *pr, enum path_admission admission)
+{
+  path_identified (pr->session, pr->luns[pr->current], &pr->facts, admission);
+  next_lun (pr);
 }
 
 static void
@@ -361,11 +424,16 @@ lun_done (struct probe *pr, enum outcome outcome)
   if (outcome == NEXT) {
     if (pr->facts.wwid[0] == '\0')
       wwid_from_serial (&pr->facts);
-    if (pr->step != STEP_REGISTER && send_register (pr)) {
+    pr->registrant = registrant_for (s, &pr->facts);
+    if (pr->registrant != NULL &&
+        pr->registrant->state == REGISTRANT_FENCED)
+      lun_identified (pr, PATH_IS_FENCED);
+    else if (pr->registrant != NULL) {
       pr->step = STEP_REGISTER;
-      return;
+      send_register (pr);
     }
-    path_identified (s, lun, &pr->facts);
+    else
+      lun_identified (pr, PATH_IS_ADMITTED);
   }
   else {
     struct path *p = path_find (s, lun);
@@ -375,15 +443,7 @@ lun_done (struct probe *pr, enum outcome outcome)
     else if (s->engine->settings->lun == (int) lun)
       engine_complain (s->engine, false, "%s: target %s has no LUN %u; "
                        "check lun=", s->name, s->target, lun);
-  }
-  pr->current++;
-  pr->step = 0;
-  if (pr->current == pr->nr_luns)
-    finish (pr);
-  else {
-    lu_facts_init (&pr->facts);
-    pr->nr_pages = 0;
-    run_step (pr);
+    next_lun (pr);
   }
 }
 
@@ -465,11 +525,8 @@ probe_done (struct command *cmd, enum scsi_result result,
       pr->retries++ < MAX_RETRIES) {
     if (v.kind == VERDICT_RETRY)
       run_step (pr);
-    else {
-      ev_timer_stop (pr->session->engine->loop, &pr->timer);
-      ev_timer_set (&pr->timer, v.delay_ms / 1000., 0.);
-      ev_timer_start (pr->session->engine->loop, &pr->timer);
-    }
+    else
+      run_later (pr, v.delay_ms / 1000.);
     return;
   }
 
@@ -503,16 +560,7 @@ probe_done (struct command *cmd, enum scsi_result result,
     return;
   }
   if (pr->step == STEP_REGISTER) {
-    char text[100];
-
-    if (v.kind != VERDICT_DONE)
-      log_warning ("%s: LUN %u: cannot register the reservation key: %s",
-                   pr->session->name, pr->luns[pr->current],
-                   result == RESULT_CHECK_CONDITION
-                   ? sense_text (sense, text, sizeof text)
-                   : result_text (result));
-    pr->retries = 0;
-    lun_done (pr, NEXT);
+    register_done (pr, result, sense, len);
     return;
   }
   if (v.kind == VERDICT_DONE)
@@ -533,9 +581,8 @@ run_step (struct probe *pr)
   uint32_t alloc = 0;
   int len = 0;
 
-  if (pr->step == STEP_REGISTER) {      /* again */
-    if (!send_register (pr))
-      lun_done (pr, NEXT);
+  if (pr->step == STEP_REGISTER) {      /* again, or our turn perhaps */
+    send_register (pr);
     return;
   }
 
@@ -608,6 +655,7 @@ probe_cancel (struct session *s)
   if (pr == NULL)
     return;
   s->probe = NULL;
+  stop_registering (pr);
   ev_timer_stop (s->engine->loop, &pr->timer);
   if (pr->in_flight)
     pr->cancelled = true;

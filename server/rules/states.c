@@ -162,6 +162,8 @@ path_table[NR_PATH_STATES][NR_PATH_EVENTS] = {
     /* It answers again, but has failed too often. */
     [PATH_EV_SHAKY]           = P (NONE, SHAKY),
     [PATH_EV_STEADY]          = P (NONE, DOWN),
+    [PATH_EV_FENCED]          = P (NONE, FENCED),
+    [PATH_EV_UNFENCED]        = P (NONE, DOWN),
   },
   [PATH_UP] = {
     [PATH_EV_UP]              = P (NONE, UP),
@@ -173,6 +175,8 @@ path_table[NR_PATH_STATES][NR_PATH_EVENTS] = {
     [PATH_EV_ADMIN_REINSTATE] = P (NONE, UP),
     [PATH_EV_SHAKY]           = P (FAIL, SHAKY),
     [PATH_EV_STEADY]          = P (NONE, UP),
+    [PATH_EV_FENCED]          = P (FAIL, FENCED),
+    [PATH_EV_UNFENCED]        = P (NONE, UP),
   },
   [PATH_GHOST] = {
     [PATH_EV_UP]              = P (REINSTATE, UP),
@@ -184,6 +188,8 @@ path_table[NR_PATH_STATES][NR_PATH_EVENTS] = {
     [PATH_EV_ADMIN_REINSTATE] = P (CHECK, GHOST),
     [PATH_EV_SHAKY]           = P (NONE, GHOST),
     [PATH_EV_STEADY]          = P (NONE, GHOST),
+    [PATH_EV_FENCED]          = P (NONE, FENCED),
+    [PATH_EV_UNFENCED]        = P (NONE, GHOST),
   },
   [PATH_WRONG] = {
     /* "Up" is only said after the identity was found to be right again. */
@@ -199,6 +205,8 @@ path_table[NR_PATH_STATES][NR_PATH_EVENTS] = {
     [PATH_EV_ADMIN_REINSTATE] = P (CHECK, WRONG),
     [PATH_EV_SHAKY]           = P (NONE, WRONG),
     [PATH_EV_STEADY]          = P (NONE, WRONG),
+    [PATH_EV_FENCED]          = P (NONE, WRONG),
+    [PATH_EV_UNFENCED]        = P (NONE, WRONG),
   },
   [PATH_ADMIN] = {
     [PATH_EV_UP]              = P (NONE, ADMIN),
@@ -210,6 +218,8 @@ path_table[NR_PATH_STATES][NR_PATH_EVENTS] = {
     [PATH_EV_ADMIN_REINSTATE] = P (CHECK, DOWN),
     [PATH_EV_SHAKY]           = P (NONE, ADMIN),
     [PATH_EV_STEADY]          = P (NONE, ADMIN),
+    [PATH_EV_FENCED]          = P (NONE, ADMIN),
+    [PATH_EV_UNFENCED]        = P (NONE, ADMIN),
   },
   [PATH_SHAKY] = {
     [PATH_EV_UP]              = P (NONE, SHAKY),
@@ -221,6 +231,23 @@ path_table[NR_PATH_STATES][NR_PATH_EVENTS] = {
     [PATH_EV_ADMIN_REINSTATE] = P (REINSTATE, UP),
     [PATH_EV_SHAKY]           = P (NONE, SHAKY),
     [PATH_EV_STEADY]          = P (REINSTATE, UP),
+    [PATH_EV_FENCED]          = P (NONE, FENCED),
+    [PATH_EV_UNFENCED]        = P (NONE, SHAKY),
+  },
+  [PATH_FENCED] = {
+    /* Whatever is said of the path: only the administrator ends it. */
+    [PATH_EV_UP]              = P (NONE, FENCED),
+    [PATH_EV_GHOST]           = P (NONE, FENCED),
+    [PATH_EV_DOWN]            = P (NONE, FENCED),
+    [PATH_EV_IO_ERROR]        = P (NONE, FENCED),
+    [PATH_EV_WRONG]           = P (COMPLAIN, WRONG),
+    [PATH_EV_ADMIN_FAIL]      = P (NONE, ADMIN),
+    /* This is no registration. */
+    [PATH_EV_ADMIN_REINSTATE] = P (NONE, FENCED),
+    [PATH_EV_SHAKY]           = P (NONE, FENCED),
+    [PATH_EV_STEADY]          = P (NONE, FENCED),
+    [PATH_EV_FENCED]          = P (NONE, FENCED),
+    [PATH_EV_UNFENCED]        = P (CHECK, DOWN),
   },
 };
 #undef P
@@ -242,7 +269,7 @@ path_checker_state (enum path_state state)
 {
   static const char *const names[NR_PATH_STATES] = {
     /* An administrator's failed path still answers its checker. */
-    "faulty", "ready", "ghost", "faulty", "ready", "shaky",
+    "faulty", "ready", "ghost", "faulty", "ready", "shaky", "fenced",
   };
   return names[state];
 }
@@ -251,7 +278,7 @@ const char *
 path_state_name (enum path_state state)
 {
   static const char *const names[NR_PATH_STATES] = {
-    "down", "up", "ghost", "wrong", "admin", "shaky",
+    "down", "up", "ghost", "wrong", "admin", "shaky", "fenced",
   };
   return names[state];
 }

@@ -66,6 +66,7 @@ enum path_state {
   PATH_WRONG,           /* another disk (WWID, size) answers here: never used */
   PATH_ADMIN,           /* failed by the administrator until reinstated */
   PATH_SHAKY,           /* up, but put aside: fails too often */
+  PATH_FENCED,          /* another host has taken our reservation key away */
   NR_PATH_STATES
 };
 enum path_event {
@@ -78,6 +79,8 @@ enum path_event {
   PATH_EV_ADMIN_REINSTATE,
   PATH_EV_SHAKY,        /* failed too often lately */
   PATH_EV_STEADY,       /* held still long enough */
+  PATH_EV_FENCED,       /* our reservation key is gone */
+  PATH_EV_UNFENCED,     /* the administrator has registered it again */
   NR_PATH_EVENTS
 };
 enum path_action {

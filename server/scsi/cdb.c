@@ -227,22 +227,3 @@ cdb_prefetch16 (uint8_t cdb[16], uint64_t lba, uint32_t blocks)
 {
   return cdb16 (cdb, OP_PREFETCH16, 0x02, lba, blocks);
 }
-
-int
-cdb_register_key (uint8_t cdb[16])
-{
-  memset (cdb, 0, 16);
-  cdb[0] = 0x5f;
-  cdb[1] = 0x06;                /* REGISTER AND IGNORE EXISTING KEY */
-  put_be32 (cdb + 5, REGISTER_PARAMETERS);
-  return 10;
-}
-
-void
-register_parameters (uint8_t buf[REGISTER_PARAMETERS], uint64_t key,
-                     bool aptpl)
-{
-  memset (buf, 0, REGISTER_PARAMETERS);
-  put_be64 (buf + 8, key);
-  buf[20] = aptpl;
-}

@@ -185,6 +185,7 @@ enum verdict_action {           /* to be done as well; or-ed */
   ACTION_CHECK_IDENTITY = 4,    /* 3F/0E (REPORTED LUNS), 3F/03 (INQUIRY) */
   ACTION_LOWER_DEPTH = 8,       /* TASK SET FULL */
   ACTION_TARGET_RESET = 16,     /* 29/00..29/04 (and 29/07 nexus loss is NOT one) */
+  ACTION_CHECK_REGISTRATION = 64,       /* 2A/03, 2A/05: preempted */
   ACTION_DATA_LOST = 32,        /* deferred error: a write acknowledged before may
                                  * be lost; treat as TARGET_RESET for flush */
 };
@@ -222,12 +223,6 @@ extern int cdb_write_same16 (uint8_t cdb[16], uint64_t lba, uint32_t blocks, boo
 #define OPCODE_WRITE_SAME16 0x93
 extern int cdb_report_opcode (uint8_t cdb[16], uint8_t opcode, uint32_t alloc);
 extern int cdb_get_lba_status (uint8_t cdb[16], uint64_t lba, uint32_t alloc);
-/* PERSISTENT RESERVE OUT, REGISTER AND IGNORE EXISTING KEY (SPC-4 6.16), and
- * its parameter list of 24 bytes. */
-#define REGISTER_PARAMETERS 24
-extern int cdb_register_key (uint8_t cdb[16]);
-extern void register_parameters (uint8_t buf[REGISTER_PARAMETERS],
-                                 uint64_t key, bool aptpl);
 extern int cdb_prefetch16 (uint8_t cdb[16], uint64_t lba, uint32_t blocks);
 
 #endif /* MPISCSI_SCSI_H */

@@ -183,6 +183,7 @@ static const struct {
   { 0x2a, 0x03, "reservations preempted" },
   { 0x2a, 0x04, "reservations released" },
   { 0x2a, 0x05, "registrations preempted" },
+  { 0x2a, 0x05, "registrations preempted" },
   { 0x2a, 0x06, "asymmetric access state changed" },
   { 0x2a, 0x07, "implicit asymmetric access state transition failed" },
   { 0x2a, 0x08, "priority changed" },

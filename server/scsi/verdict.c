@@ -132,6 +132,9 @@ attention_actions (uint8_t asc, uint8_t ascq)
     case 0x01:                  /* mode parameters: WP, WCE */
     case 0x09:
       return ACTION_CHECK_CAPACITY;
+    case 0x03:                  /* reservations preempted; tgt: and keys */
+    case 0x05:                  /* registrations preempted */
+      return ACTION_CHECK_REGISTRATION;
     case 0x06:
     case 0x07:
       return ACTION_CHECK_ALUA;

@@ -127,6 +127,17 @@ path_cells (void **unused)
         assert_int_equal (t.next, PATH_ADMIN);
       if (ev == PATH_EV_ADMIN_FAIL)
         assert_int_equal (t.next, PATH_ADMIN);
+      /* Fenced: by any state that could come back by itself; and back only by
+       * the administrator, through an identification. */
+      if (ev == PATH_EV_FENCED)
+        assert_true (t.next == PATH_FENCED ||
+                     ((st == PATH_WRONG || st == PATH_ADMIN) &&
+                      (int) t.next == st));
+      if (st == PATH_FENCED) {
+        assert_false (is);
+        assert_true (t.next == PATH_FENCED || ev == PATH_EV_WRONG ||
+                     ev == PATH_EV_ADMIN_FAIL || ev == PATH_EV_UNFENCED);
+      }
       /* No error brings a path up. */
       if (ev == PATH_EV_DOWN || ev == PATH_EV_IO_ERROR ||
           ev == PATH_EV_SHAKY || ev == PATH_EV_GHOST)

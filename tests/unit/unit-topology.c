@@ -262,6 +262,7 @@ states (void **unused)
     [PATH_DOWN] = "failed faulty", [PATH_UP] = "active ready",
     [PATH_GHOST] = "failed ghost", [PATH_WRONG] = "failed faulty",
     [PATH_ADMIN] = "failed ready", [PATH_SHAKY] = "failed shaky",
+    [PATH_FENCED] = "failed fenced",
   };
   char expected[200];
 
