@@ -108,6 +108,7 @@ run (struct handle *h, struct service_request *sr, const char *what)
 {
   sr->map = h->client.map;
   sr->losses = &h->client.losses;
+  sr->share = &h->client.share;
   if (sr->op != SERVICE_FLUSH && sr->op != SERVICE_EXTENTS &&
       check_aligned (h, sr->count, sr->offset) == -1)
     return -1;

@@ -37,6 +37,7 @@ advance (struct service_request *sr, int error)
         finish (sr);
       return;
     }
+    sr->req.share = sr->share;
     if (!sr->run) {
       sr->req.done = completed;
       sr->req.next = NULL;

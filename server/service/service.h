@@ -104,6 +104,7 @@ struct disk;
 struct service_request {
   struct request req;           /* first: the engine's, one after the other */
   struct map *map;
+  struct share *share;          /* its client's (turns.h); NULL: of no client */
   struct disk *disk;            /* NULL: half blocks are refused with EINVAL */
   enum service_op op;
   bool fua;                     /* write, trim, zero */
@@ -191,6 +192,7 @@ struct service_client {
   struct disk *disk;
   struct service_client *next_open;
   bool readonly;
+  struct share share;           /* of the map's queue */
   struct lu_facts facts;
   /* What it knows of map->losses.  Two that flush at the same time may both
    * tell: once too often is right. */
