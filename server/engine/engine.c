@@ -11,7 +11,7 @@
 #include <sys/random.h>
 #include <time.h>
 
-#include "engine/engine.h"
+#include "engine/engine-internal.h"
 #include "iscsi/session-internal.h"
 #include "service/service-internal.h"
 #include "fence/fence.h"
@@ -34,15 +34,6 @@
 
 /* I/O that takes longer than this, in seconds, may need engine_abandon. */
 #define STUCK 1.0
-
-double
-engine_now (void)
-{
-  struct timespec ts;
-
-  clock_gettime (CLOCK_MONOTONIC, &ts);
-  return ts.tv_sec + ts.tv_nsec / 1e9;
-}
 
 double
 engine_random (struct engine *e)
@@ -328,6 +319,17 @@ complete (struct engine *e)
   return completed != NULL;
 }
 
+/* The first thing after waiting: its priority is the highest. */
+static void
+check_cb (EV_P_ ev_check *w, int revents)
+{
+  struct engine *e = w->data;
+
+  (void) loop;
+  (void) revents;
+  clock_turn (&e->clock, TICK_IDLE);
+}
+
 static void
 prepare_cb (EV_P_ ev_prepare *w, int revents)
 {
@@ -553,6 +555,10 @@ engine_new (const struct settings *settings)
   ev_prepare_init (&e->prepare, prepare_cb);
   e->prepare.data = e;
   ev_prepare_start (e->loop, &e->prepare);
+  ev_check_init (&e->check, check_cb);
+  e->check.data = e;
+  ev_set_priority (&e->check, EV_MAXPRI);
+  ev_check_start (e->loop, &e->check);
   ev_init (&e->tick, tick_cb);
   e->tick.data = e;
   e->tick.repeat = TICK_IDLE;

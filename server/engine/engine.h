@@ -43,6 +43,11 @@ struct observer {
   void (*stop) (struct engine *e);
 };
 
+/* clock.c. */
+struct engine_clock {
+  uint64_t last_turn;           /* ns, CLOCK_MONOTONIC; 0: none yet */
+};
+
 struct engine {
   const struct settings *settings;
   char initiator_name[ISCSI_NAME_SIZE];
@@ -60,6 +65,8 @@ struct engine {
   ev_async submitted;           /* something is in pending */
   ev_timer tick;
   ev_prepare prepare;
+  ev_check check;
+  struct engine_clock clock;
   pthread_t thread;
   int cpu;                      /* affinity.c; -1: any */
   bool one_cpu;                 /* there is no other */
@@ -151,7 +158,7 @@ extern void engine_complain (struct engine *e, bool fatal, const char *fs, ...)
   __attribute__ ((format (printf, 3, 4)));
 extern void engine_note_wwid (struct engine *e, const char *wwid);
 
-/* Seconds, monotonic.  Any thread. */
+/* Seconds, monotonic, in which this process ran (clock.c).  Any thread. */
 extern double engine_now (void);
 /* In (0, 1]: jitter. */
 extern double engine_random (struct engine *e);

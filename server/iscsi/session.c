@@ -70,6 +70,8 @@ session_new (struct engine *e, enum session_kind kind,
   turns_init (&s->turns);
   list_init (&s->flush_node);
   ev_init (&s->io, io_cb);
+  /* What has come is looked at before any deadline. */
+  ev_set_priority (&s->io, 1);
   s->io.data = s;
   ev_init (&s->timer, timer_cb);
   s->timer.data = s;
@@ -82,6 +84,7 @@ set_timer (struct session *s, double after)
 {
   ev_timer_stop (s->engine->loop, &s->timer);
   ev_timer_set (&s->timer, after, 0.);
+  s->timer_at = engine_now () + after;
   /* The loop's idea of now may be old by the length of a callback. */
   ev_now_update (s->engine->loop);
   ev_timer_start (s->engine->loop, &s->timer);
@@ -652,6 +655,11 @@ timer_cb (EV_P_ ev_timer *w, int revents)
 
   (void) loop;
   (void) revents;
+  /* libev counts time in which this process was stopped. */
+  if (s->timer_at - engine_now () > 0.05) {
+    set_timer (s, s->timer_at - engine_now ());
+    return;
+  }
   switch (s->state) {
   case SESSION_WAIT:
     /* One login at a time per portal: it may be just coming back. */

@@ -82,6 +82,7 @@ struct session {
 
   ev_io io;                     /* service thread only */
   ev_timer timer;               /* login deadline or back-off; same */
+  double timer_at;              /* when it is due, by engine_now () */
 
   struct list in_flight;        /* struct command, oldest first */
   unsigned nr_in_flight;
