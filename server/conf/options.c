@@ -193,6 +193,9 @@ const struct option options[] = {
     "seconds after which a lost path is removed; off or infinity for never" },
   { "hedged_reads", OPTION_BOOL, 0, 0, M (hedged_reads), MAPS, NULL, "off",
     "send a read that is late on its path on another path as well" },
+  { "trust_wwid", OPTION_BOOL, 0, 0, M (trust_wwid), MAPS, NULL, "no",
+    "LUNs at targets of different names are one disk by their WWID also where "
+    "it is made up (company id 000000, tgt's default)" },
   { "user_friendly_names", OPTION_BOOL, 0, 0, M (user_friendly_names), MAPS,
     NULL, "no", "name maps mpatha, mpathb ... when they have no alias" },
   { "reservation_key", OPTION_KEY, 0, 0, M (reservation_key),

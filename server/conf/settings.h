@@ -73,6 +73,7 @@ struct map_settings {
   double dev_loss_tmo;                  /* TMO_OFF */
   bool hedged_reads;                    /* off */
   bool user_friendly_names;             /* no */
+  bool trust_wwid;                      /* no */
   char *reservation_key;                /* NULL if none; reservation_key_parse */
   char *alias_prefix;                   /* "mpath" */
   char *alias;                          /* NULL if none; only from multipaths {} */

@@ -66,6 +66,7 @@ map_new (struct engine *e, const struct lu_facts *facts, const char *target)
   m->engine = e;
   m->facts = *facts;
   strcpy (m->wwid, facts->wwid);
+  snprintf (m->target, sizeof m->target, "%s", target);
   if (conf_resolve (e->settings, facts, target, &m->settings) == -1) {
     free (m);
     return NULL;

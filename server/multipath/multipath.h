@@ -84,6 +84,7 @@ struct map {
   struct list dispatch_node;    /* engine->dispatch, or alone */
   char *name;                   /* alias, else WWID */
   char wwid[WWID_SIZE];
+  char target[ISCSI_NAME_SIZE]; /* where it was found first */
   struct lu_facts facts;        /* of the first path; all others agree */
   struct map_settings settings;
   struct list paths;            /* in order of discovery */

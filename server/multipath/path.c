@@ -165,6 +165,27 @@ find_map (struct engine *e, const char *wwid)
 /* Equal WWIDs are not proof: those that targets make up (tgt's are of target
  * number and LUN) are the same on different hosts. */
 static bool
+same_target (struct map *m, const struct session *s, unsigned lun)
+{
+  const char *made_up = wwid_made_up (m->wwid);
+
+  if (strcmp (m->target, s->target) == 0)
+    return true;
+  if (made_up != NULL && !m->settings.trust_wwid) {
+    engine_complain (s->engine, true, "the WWID %s is no proof that it is the "
+                     "same disk at two targets, %s and %s (LUN %u at %s): %s; "
+                     "give one of them another identity at its target, choose "
+                     "with target=, or, if it is one disk, trust-wwid=yes",
+                     m->wwid, m->target, s->target, lun, s->name, made_up);
+    return false;
+  }
+  log_warning ("%s: the same WWID at two targets, %s and %s: if these are "
+               "different disks, stop now and choose with target=",
+               m->name, m->target, s->target);
+  return true;
+}
+
+static bool
 same_disk (struct map *m, struct session *s, unsigned lun,
            const struct lu_facts *facts)
 {
@@ -175,7 +196,7 @@ same_disk (struct map *m, struct session *s, unsigned lun,
   if (list_empty (&m->paths)) {
     if (m->facts.blocks == facts->blocks &&
         m->facts.block_size == facts->block_size)
-      return true;
+      return same_target (m, s, lun);
     engine_complain (s->engine, true, "%s: %s LUN %u has %" PRIu64 " blocks of "
                      "%u bytes, this map had %" PRIu64 " of %u: not used",
                      m->name, s->name, lun, facts->blocks, facts->block_size,
@@ -195,11 +216,7 @@ same_disk (struct map *m, struct session *s, unsigned lun,
                      facts->block_size);
     return false;
   }
-  if (strcmp (p->session->target, s->target) != 0)
-    log_warning ("%s: the same WWID at two targets, %s and %s: if these are "
-                 "different disks, stop now and choose with target=",
-                 m->name, p->session->target, s->target);
-  return true;
+  return same_target (m, s, lun);
 }
 
 /* It answers, and is the right disk: may it be used? */
@@ -235,7 +252,8 @@ new_path (struct session *s, unsigned lun, const struct lu_facts *facts,
     m->facts.block_size == facts->block_size &&
     m->facts.blocks != facts->blocks;
 
-  if (m != NULL && !resized && !same_disk (m, s, lun, facts))
+  if (m != NULL && !(resized ? same_target (m, s, lun)
+                     : same_disk (m, s, lun, facts)))
     return;
   p = calloc (1, sizeof *p);
   if (p == NULL || !fence_reserve (p))

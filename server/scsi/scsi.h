@@ -166,6 +166,9 @@ extern int parse_lba_status (const uint8_t *buf, size_t len,
 extern bool parse_vpd_identification (struct lu_facts *lu, const uint8_t *buf, size_t len);
 /* Last resort, when page 83h gave none: "S" vendor product serial. */
 extern void wwid_from_serial (struct lu_facts *lu);
+/* Is it one that its target made up, so that different disks of different
+ * targets may have the same?  NULL, or why (static text). */
+extern const char *wwid_made_up (const char *wwid);
 /* Why this unit cannot be exported as a disk (wrong type, size 0, block size
  * not a power of two >= 512, protection information, size over 2^63-1 ...),
  * as text for the user; NULL if it can. */

@@ -267,6 +267,58 @@ wwid_from_serial (struct lu_facts *lu)
   normalize (lu->wwid);
 }
 
+static bool
+all_zero (const char *s, size_t n)
+{
+  return n > 0 && strspn (s, "0") >= n;
+}
+
+/* NAA identifiers (SPC-4 7.8.6.6): where the IEEE company id is. */
+static const char *
+naa_made_up (const char *digits)
+{
+  switch (digits[0]) {
+  case '2':
+    return strlen (digits) >= 10 && all_zero (digits + 4, 6)
+      ? "its company id is 000000" : NULL;
+  case '3':
+    return "it is locally assigned (NAA 3h)";
+  case '5': case '6':
+    return all_zero (digits + 1, 6) ? "its company id is 000000" : NULL;
+  default:
+    return NULL;
+  }
+}
+
+const char *
+wwid_made_up (const char *wwid)
+{
+  static const char tgt[] = "it is what tgt gives each target of that number";
+  const char *last = strrchr (wwid, '_');
+  const size_t n = strlen (wwid);
+
+  switch (wwid[0]) {
+  case '3':
+    return naa_made_up (wwid + 1);
+  case '2':
+    /* SPC-4 7.8.6.5: in the form of 16 bytes the EUI-64 is the second half. */
+    return all_zero (wwid + (n == 33 ? 17 : 1), 6)
+      ? "its company id is 000000" : NULL;
+  case '1':
+    if (strncmp (wwid, "1IET_", 5) == 0 &&
+        strspn (wwid + 5, "0123456789abcdef") == n - 5 && n - 5 == 8)
+      return tgt;
+    break;
+  case 'S':
+    if (strncmp (wwid, "SIET_", 5) == 0 && last &&
+        strncmp (last, "_beaf", 5) == 0)
+      return tgt;
+    break;
+  }
+  return last && last[1] && all_zero (last + 1, strlen (last + 1))
+    ? "it is all zeroes" : NULL;
+}
+
 static const char *
 type_name (uint8_t type)        /* SPC-4 table 141 */
 {

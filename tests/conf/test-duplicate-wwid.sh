@@ -10,7 +10,7 @@ simple_target 1 32M
 a=${portal[0]}
 other=$iqn-other
 # b: another tgtd, another size, the same tid and lun.
-pick_portals 4; b=${portal[1]}; b2=${portal[2]}; b3=${portal[3]}
+pick_portals 5; b=${portal[1]} b2=${portal[2]} b3=${portal[3]} b4=${portal[4]}
 make_disk "$tmpdir/disk-b" 48M
 start_tgt b "$b"
 tgt_target b 1 "$other"
@@ -36,6 +36,31 @@ tgt_target b2 1 "$other"
 tgt_lun b2 1 1 "$tmpdir/disk-b2" blocksize=4096
 assert_start_fails "$wwid" portals="$a,$b2"
 assert_match "what differs" '4096' "$start_error"
+
+say "equal capacity and block size: a WWID that was made up is no proof"
+make_disk "$tmpdir/disk-b5" 32M
+start_tgt b5 "$b4"
+tgt_target b5 1 "$other"
+tgt_lun b5 1 1 "$tmpdir/disk-b5"
+assert_start_fails "the WWID $wwid is no proof .* at two targets, .*company id is 000000; .*trust-wwid=yes" portals="$a,$b4"
+before=$(sha256sum <"$tmpdir/disk-b5")
+kill_tgt b5
+start_mpiscsi portals="$a,$b4" polling-interval=1
+run_tgt b5
+wait_for_log "warning: the WWID $wwid is no proof" 15
+nbdsh -u "$uri" -c 'b = b"z" * 4096
+for i in range(256): h.pwrite(b, i * 4096)
+h.flush()'
+assert_equal "the other disk" "$before" "$(sha256sum <"$tmpdir/disk-b5")"
+assert_not_logged "$(quote_re "$b4"): reinstated"
+stop_mpiscsi
+say "unless an option says that it is one disk"
+start_mpiscsi portals="$a,$b4" trust-wwid=yes
+wait_connected 10 "$a" "$b4"
+wait_for_log "$wwid: the same WWID at two targets" 5
+wait_for_log "$wwid: remaining active paths: 2" 5
+stop_mpiscsi
+kill_tgt b5
 
 say "a second path that is another disk joins later: never"
 make_disk "$tmpdir/disk-b3" 48M

@@ -238,6 +238,7 @@ every_parameter (void **state)
     { "fast_io_fail_tmo", "off", "off" },
     { "dev_loss_tmo", "600", "600" },
     { "hedged_reads", "on", "yes" },
+    { "trust_wwid", "yes", "yes" },
     { "user_friendly_names", "yes", "yes" },
     { "reservation_key", "0x12aB:aptpl", "0x12aB:aptpl" },
     { "alias_prefix", "san", "san" },

@@ -572,6 +572,43 @@ test_unusable (void **state)
   assert_null (lu_unusable (&lu, buf, sizeof buf));
 }
 
+static void
+test_made_up (void **unused)
+{
+  static const struct { const char *wwid; bool made_up; } all[] = {
+    { "360000000000000000e00000000010001", true },      /* tgt's NAA */
+    { "36000000000000000", true },
+    { "35000000123456789", true },
+    { "3200a000000123456", true },
+    { "33000000000000001", true },
+    { "33fffffffffffffff", true },
+    { "20000001234567890", true },
+    { "212345678000000000000001234567890", true },      /* of 16 bytes */
+    { "1IET_00010001", true },
+    { "SIET_VIRTUAL-DISK_beaf11", true },
+    { "SVENDOR_MODEL_000000000000", true },
+    { "1VENDOR_00000000", true },
+    { "36001405a1b2c3d4e5f60718293a4b5c6", false },     /* LIO */
+    { "3600a098038303053453f463045727654", false },     /* NetApp */
+    { "35000c500a1b2c3d4", false },
+    { "32017001378a8a9ff", false },                     /* the how-to's */
+    { "32000001378a8a9ff", false },     /* the zeroes are the vendor's part */
+    { "2001378a8a9ff0000", false },
+    { "200000000000000000001378a8a9ff000", false },
+    { "1IET_00010001-mine", false },
+    { "1LIO-ORG_data_a1b2c3d4", false },
+    { "SIET_VIRTUAL-DISK_4711", false },
+    { "SVENDOR_MODEL_000000000001", false },
+    { "S", false }, { "3", false }, { "36", false }, { "3200a", false },
+    { "", false }, { "1VENDOR_", false },
+  };
+
+  (void) unused;
+  for (size_t i = 0; i < sizeof all / sizeof all[0]; ++i)
+    if ((wwid_made_up (all[i].wwid) != NULL) != all[i].made_up)
+      fail_msg ("%s", all[i].wwid);
+}
+
 int
 main (void)
 {
@@ -585,6 +622,7 @@ main (void)
     cmocka_unit_test (test_truncated),
     cmocka_unit_test (test_malformed),
     cmocka_unit_test (test_from_serial),
+    cmocka_unit_test (test_made_up),
     cmocka_unit_test (test_unusable),
   };
 
