@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/state-dir.h"
@@ -115,6 +116,32 @@ state_open (const char *path, int access, const char **why)
     return fd;
   close (fd);
   return -1;
+}
+
+const char *
+state_dir_problem (char *dir, size_t size)
+{
+  char at[512];
+  struct statvfs fs;
+  struct stat st;
+  char *slash;
+
+  state_file ("", dir, size);
+  if ((slash = strrchr (dir, '/')) != NULL && slash != dir)
+    *slash = '\0';
+  /* The folders that are missing would be made. */
+  snprintf (at, sizeof at, "%s", dir);
+  while (access (at, F_OK) == -1 && errno == ENOENT &&
+         (slash = strrchr (at, '/')) != NULL && slash != at)
+    *slash = '\0';
+  if (stat (at, &st) == 0 && !S_ISDIR (st.st_mode))
+    return strerrordesc_np (ENOTDIR);
+  if (access (at, W_OK | X_OK) == -1)
+    return strerrordesc_np (errno);
+  if (statvfs (at, &fs) == 0 && fs.f_blocks > 0 &&
+      (geteuid () == 0 ? fs.f_bfree : fs.f_bavail) == 0)
+    return strerrordesc_np (ENOSPC);
+  return NULL;
 }
 
 bool

@@ -19,6 +19,9 @@ extern void state_make_folders (const char *path);
  * root may be who runs us: links, what is no regular file, files of other
  * users, or that others may write.  -1: *why (static text), and errno. */
 extern int state_open (const char *path, int access, const char **why);
+/* Could files be made there, as far as can be seen without making one?  NULL,
+ * or what is wrong (static text); the folder that it is about in DIR. */
+extern const char *state_dir_problem (char *dir, size_t size);
 /* Another process may have it, for moments: a tenth of a second at most, since
  * who calls may hold up I/O.  false: errno.  close () lets go of it. */
 extern bool state_lock (int fd);

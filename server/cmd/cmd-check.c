@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/state-dir.h"
 #include "cmd/cmd.h"
 #include "conf/conf-internal.h"
 #include "conf/options.h"
@@ -17,6 +18,26 @@ print_aliases (const struct conf *conf)
     if (m->options.values.alias)
       printf ("# export %s: the LUN with the WWID %s\n",
               m->options.values.alias, m->wwid);
+}
+
+/* Without it a server that is killed leaves writes behind that the next one
+ * cannot fence. */
+static void
+print_state (const struct settings *s)
+{
+  char dir[512];
+  const char *wrong = state_dir_problem (dir, sizeof dir);
+
+  if (s->fence == FENCING_OFF)
+    printf ("# nothing is kept in the state directory: fence is off\n");
+  else if (wrong == NULL)
+    printf ("# state directory: %s\n", dir);
+  else
+    printf ("# state directory %s cannot be written: %s: after a kill the next "
+            "server could not fence; %s\n", dir, wrong,
+            s->fence_without_state == WITHOUT_STATE_ALLOW
+            ? "accepted (fence_without_state allow)"
+            : "writes fail (fence_without_state deny)");
 }
 
 /* In the file's grammar, as `multipath -t` prints its own. */
@@ -51,6 +72,7 @@ cmd_check (const struct cmd *cmd)
     settings_default_initiator (NULL, initiator);
     printf ("# initiator name: %s\n", initiator);
   }
+  print_state (s);
   argv = cmd_serve_argv (cmd, cmd->conf ? cmd->conf : CMD_CONF, s);
   printf ("#");
   for (char **p = argv; p && *p; ++p)

@@ -81,6 +81,12 @@ static const struct choice affinities[] = {
   { NULL, 0, NULL },
 };
 
+static const struct choice without_states[] = {
+  { "deny", WITHOUT_STATE_DENY, NULL },
+  { "allow", WITHOUT_STATE_ALLOW, NULL },
+  { NULL, 0, NULL },
+};
+
 static const struct choice fences[] = {
   { "auto", FENCING_AUTO, NULL },
   { "reinstate", FENCING_REINSTATE, NULL },
@@ -150,6 +156,10 @@ const struct option options[] = {
   { "fence_timeout", OPTION_SECONDS, 0.1, DAY, S (fence_timeout),
     P | IN_ISCSI, NULL, "30",
     "seconds after which overlapping writes no longer wait for that" },
+  { "fence_without_state", OPTION_CHOICE, 0, 0, S (fence_without_state),
+    P | IN_ISCSI, without_states, "deny",
+    "writes while the state directory cannot be written, so that the next "
+    "server could not fence them after a kill: deny (they fail) or allow" },
   { "replacement_timeout", OPTION_TMO, -1, 30 * DAY, S (replacement_timeout),
     P | IN_ISCSI, NULL, "(fast_io_fail_tmo)",
     "open-iscsi's name for fast_io_fail_tmo, which wins when both are given" },

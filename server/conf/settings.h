@@ -48,6 +48,8 @@ enum fencing {                  /* see fence.h */
   FENCING_REINSTATE, FENCING_LUN_RESET, FENCING_HOLD, FENCING_OFF,
   NR_FENCINGS
 };
+/* What becomes of writes while the nexus state file cannot be written. */
+enum without_state { WITHOUT_STATE_DENY, WITHOUT_STATE_ALLOW };
 enum affinity { AFFINITY_AUTO, AFFINITY_OFF, AFFINITY_ON };
 enum prio_kind { PRIO_CONST, PRIO_ALUA, PRIO_WEIGHTEDPATH };
 
@@ -108,6 +110,7 @@ struct settings {
   bool shortcut;                        /* plugin/stream.h; on */
   enum fencing fence;                   /* auto */
   double fence_timeout;                 /* 30 */
+  enum without_state fence_without_state; /* deny */
   double replacement_timeout;           /* accepted; see settings.c */
 
   char *config_file;                    /* NULL if none was read */

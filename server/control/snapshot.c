@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fence/nexus.h"
 #include "service/service.h"
 #include "control/snapshot.h"
 
@@ -87,6 +88,7 @@ copy_map (struct snapshot_map *to, const struct map *m)
   to->fence.expired = m->fence_stats.expired;
   to->fence.inherited = m->fence_stats.inherited;
   to->fence.pending = list_length (&m->fences);
+  to->fence.record = nexus_record (m->engine);
   to->fence.waiting = list_length (&m->parked);
   to->hedged_reads = m->hedges;
   to->hedges = m->hedging.sent;

@@ -12,6 +12,7 @@
 
 #include "scsi/scsi.h"
 #include "conf/settings.h"
+#include "rules/nexus-state.h"
 #include "rules/states.h"
 
 struct engine;
@@ -65,6 +66,7 @@ struct snapshot_map {
   struct {
     uint64_t in_doubt, parked, reinstated, resets, expired, inherited;
     unsigned pending, waiting;
+    enum nexus_record record;
   } fence;
   bool hedged_reads;
   uint64_t hedges, hedges_won, hedges_refused;

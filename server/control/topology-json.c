@@ -91,7 +91,7 @@ group_json (const struct snapshot_map *m, const struct snapshot_group *g)
 static json_t *
 fence_json (const struct snapshot_map *m)
 {
-  return json_pack ("{s:I,s:I,s:I,s:I,s:I,s:I,s:i,s:i}",
+  return json_pack ("{s:I,s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:s}",
                     "in_doubt", (json_int_t) m->fence.in_doubt,
                     "parked", (json_int_t) m->fence.parked,
                     "reinstated", (json_int_t) m->fence.reinstated,
@@ -99,7 +99,8 @@ fence_json (const struct snapshot_map *m)
                     "expired", (json_int_t) m->fence.expired,
                     "inherited", (json_int_t) m->fence.inherited,
                     "pending", (int) m->fence.pending,
-                    "waiting", (int) m->fence.waiting);
+                    "waiting", (int) m->fence.waiting,
+                    "state_file", nexus_record_name (m->fence.record));
 }
 
 static json_t *

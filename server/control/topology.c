@@ -77,9 +77,20 @@ topology_policy (enum selector_kind kind)
 const char *
 topology_features (const struct snapshot_map *m)
 {
-  if (m->no_path_retry == NO_PATH_RETRY_FAIL || m->queueing_disabled)
-    return "0";
-  return m->nr_active == 0 && !m->queueing ? "0" : "1 queue_if_no_path";
+  const bool queues = m->no_path_retry != NO_PATH_RETRY_FAIL &&
+    !m->queueing_disabled && (m->nr_active > 0 || m->queueing);
+
+  switch (m->fence.record) {
+  case NEXUS_RECORD_MISSING:
+    return queues ? "2 queue_if_no_path no_state_writes_fail"
+      : "1 no_state_writes_fail";
+  case NEXUS_RECORD_WITHOUT:
+    return queues ? "2 queue_if_no_path fence_without_state"
+      : "1 fence_without_state";
+  case NEXUS_RECORD_KEPT: case NEXUS_RECORD_OFF:
+    break;
+  }
+  return queues ? "1 queue_if_no_path" : "0";
 }
 
 const char *

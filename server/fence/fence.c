@@ -128,6 +128,7 @@ fence_inherit (struct map *m, const struct nexus *x)
     f = list_entry (l, struct fence, node);
     if (f->nexus.isid_random == x->isid_random &&
         f->nexus.isid_qualifier == x->isid_qualifier &&
+        f->nexus.portal.tpgt == x->portal.tpgt &&
         strcmp (f->nexus.target, x->target) == 0)
       return true;
   }
@@ -216,6 +217,7 @@ fence_logged_in (struct session *s)
   struct engine *e = s->engine;
   struct list *l, *next, *fl, *fnext;
 
+  nexus_logged_in (s);
   list_for_each (l, next, &e->maps) {
     struct map *m = list_entry (l, struct map, node);
 
@@ -347,18 +349,14 @@ wanted (const struct map *m)
     m->indoubt.count > MANY_RANGES;
 }
 
-/* Writes that wait were never sent, so they may fail. */
-static void
-fail_parked (struct map *m)
+void
+fence_fail_parked (struct map *m, int error)
 {
-  if (!list_empty (&m->parked))
-    log_warning ("%s: writes that wait for a fence fail: the server ends",
-                 m->name);
   while (!list_empty (&m->parked)) {
     struct command *cmd = list_entry (m->parked.next, struct command, node);
 
     list_del (&cmd->node);
-    request_part_done (m->engine, cmd, ESHUTDOWN);
+    request_part_done (m->engine, cmd, error);
   }
 }
 
@@ -424,8 +422,12 @@ fence_check (struct map *m, double now)
   if (m->frozen &&
       (list_empty (&m->fences) || now - m->frozen_since > FREEZE))
     fence_thaw (m);
-  if (e->shutdown && now - e->shutdown_at > SHUTDOWN_GRACE)
-    fail_parked (m);
+  if (e->shutdown && now - e->shutdown_at > SHUTDOWN_GRACE) {
+    if (!list_empty (&m->parked))
+      log_warning ("%s: writes that wait for a fence fail: the server ends",
+                   m->name);
+    fence_fail_parked (m, ESHUTDOWN);
+  }
   if (list_empty (&m->fences) || m->fencer != NULL || now < m->fence_retry_at)
     return;
 

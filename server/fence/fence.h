@@ -97,6 +97,8 @@ fence_heard_nothing (struct path *p)
       (p->map->fencer == NULL || !p->map->fencer->fence_sent))
     p->reset_expected = false;
 }
+/* Writes that wait were never sent, so they may fail. */
+extern void fence_fail_parked (struct map *m, int error);
 /* The map goes. */
 extern void fence_forget (struct map *m);
 

@@ -14,8 +14,11 @@
 #include "fence/fence.h"
 #include "fence/nexus.h"
 
-/* Writes wait so long, in seconds, for the file to be written. */
+/* With fence_without_state=allow writes wait so long, in seconds, for the file
+ * to be written. */
 #define PATIENCE 3.0
+/* Whole seconds until the next try, when it could not be. */
+#define AGAIN 1
 /* And the end for the keeper, in whole seconds. */
 #define AT_END 3
 
@@ -29,7 +32,9 @@ struct fenced {
 struct nexus_keeper {
   struct engine *engine;
   struct nexus_state state;     /* the keeper's, while it runs */
+  bool open;                    /* the state is; the keeper's as well */
   pthread_t thread;
+  bool threadless;              /* there is no thread, and never will be */
   sem_t wake, ended;
   /* The disk hangs and the server has ended: the engine is gone.  The keeper
    * has life whenever it touches the engine. */
@@ -42,8 +47,12 @@ struct nexus_keeper {
   unsigned wanted;              /* generation that the file shall have; */
   unsigned written;             /* that it has, or that could not be written */
   double wanted_since;
+  bool failed;                  /* the last try */
   bool warned;
 };
+
+/* For want of memory there is no other one: no write goes out. */
+static struct nexus_keeper no_keeper = { .threadless = true, .failed = true };
 
 void
 nexus_of (const struct session *s, const struct map *m, struct nexus *x)
@@ -59,14 +68,37 @@ nexus_of (const struct session *s, const struct map *m, struct nexus *x)
 
 /* ---- the keeper ------------------------------------------------------------------ */
 
-/* Once: it will be said again by the next server. */
-static void
-warn (struct nexus_keeper *k, const char *what)
+static bool
+is_allowed (const struct engine *e)
 {
-  if (!k->warned)
+  return e->settings->fence_without_state == WITHOUT_STATE_ALLOW;
+}
+
+/* Once, until it is well again. */
+static void
+warn (const struct engine *e, struct nexus_keeper *k, const char *what)
+{
+  if (!k->warned && is_allowed (e))
     log_warning ("%s: if this server is killed, the next one cannot fence its "
                  "unanswered writes", what);
+  else if (!k->warned)
+    log_error ("%s: if this server is killed, the next one cannot fence its "
+               "unanswered writes: until that is mended writes fail (or are "
+               "sent all the same, with fence_without_state allow)", what);
   k->warned = true;
+}
+
+enum nexus_record
+nexus_record (const struct engine *e)
+{
+  if (e->settings->fence == FENCING_OFF)
+    return NEXUS_RECORD_OFF;
+  if (e->nexus != NULL && !e->nexus->failed)
+    return NEXUS_RECORD_KEPT;
+  if (is_allowed (e))
+    return NEXUS_RECORD_WITHOUT;
+  /* Without a keeper it was off when the server started. */
+  return e->nexus ? NEXUS_RECORD_MISSING : NEXUS_RECORD_OFF;
 }
 
 /* All that may have writes in flight now, or soon; AT_END: still. */
@@ -100,6 +132,7 @@ static void
 open_gate (struct map *m)
 {
   m->nexus_gate = false;
+  m->nexus_kept = true;
   indoubt_release (&m->indoubt, m->engine->nexus);
   fence_unpark (m);
 }
@@ -138,6 +171,77 @@ unlock (struct nexus_keeper *k)
   pthread_mutex_unlock (&k->life);
 }
 
+static void
+inherit (struct map *m, const struct nexus_list *old)
+{
+  const uint64_t before = m->fence_stats.inherited;
+  uint64_t n;
+
+  for (size_t i = 0; i < old->n; ++i)
+    if (strcmp (old->v[i].wwid, m->wwid) == 0 &&
+        !fence_inherit (m, &old->v[i]))
+      log_error ("%s: out of memory: a session of the server before is not "
+                 "fenced", m->name);
+  n = m->fence_stats.inherited - before;
+  if (n > 0)
+    log_warning ("%s: a server before was killed while it had %llu session%s "
+                 "here: nothing is written before %s fenced", m->name,
+                 (unsigned long long) n, n == 1 ? "" : "s",
+                 n == 1 ? "that is" : "they are");
+}
+
+static void
+say_warning (const char *line)
+{
+  log_warning ("%s", line);
+}
+
+/* The directory could not be used when the server started: perhaps now.  No
+ * write has gone out so far, so that it is not too late to fence. */
+static bool
+open_late (struct nexus_keeper *k, char err[ERR_SIZE])
+{
+  struct nexus_list old = { NULL, 0, 0 };
+  struct list *l, *next;
+
+  if (k->open)
+    return true;
+  k->open = nexus_state_open_as (&k->state, NULL, k->engine->initiator_name,
+                                 k->engine->isid_random, &old, say_warning,
+                                 err) == 0;
+  if (!k->open) {
+    nexus_list_free (&old);
+    return false;
+  }
+  lock_again (k);
+  nexus_list_free (&k->old);
+  k->old = old;
+  list_for_each (l, next, &k->engine->maps)
+    inherit (list_entry (l, struct map, node), &k->old);
+  unlock (k);
+  return true;
+}
+
+/* Lock held. */
+static void
+saved (struct nexus_keeper *k, unsigned generation, bool good, const char *err)
+{
+  if (!good)
+    warn (k->engine, k, err);
+  else if (k->failed) {
+    log_info ("%s: the sessions are noted there now: writes go on",
+              k->state.dir);
+    k->warned = false;
+  }
+  k->failed = !good;
+  if (!good && !is_allowed (k->engine))
+    k->engine->need_fence = true; /* nexus_check */
+  else {
+    k->written = generation;
+    open_gates (k->engine, generation);
+  }
+}
+
 /* AT_END: what is in doubt still stays in the file; without a write it is
  * clean. */
 static void
@@ -146,7 +250,7 @@ save (struct nexus_keeper *k, bool at_end)
   struct nexus_list mine = { NULL, 0, 0 };
   char err[ERR_SIZE];
   unsigned generation;
-  bool good;
+  bool good, listed;
 
   lock_again (k);
   generation = k->wanted;
@@ -154,20 +258,24 @@ save (struct nexus_keeper *k, bool at_end)
     unlock (k);
     return;
   }
-  good = list_nexuses (k->engine, at_end, &mine);
   unlock (k);
 
-  if (!good)
+  good = open_late (k, err);
+  lock_again (k);
+  generation = k->wanted;
+  listed = good && list_nexuses (k->engine, at_end, &mine);
+  unlock (k);
+
+  if (good && !listed) {
+    good = false;
     snprintf (err, sizeof err, "too many sessions, or out of memory");
-  else
+  }
+  else if (good)
     good = nexus_state_save (&k->state, &mine, err) == 0;
   nexus_list_free (&mine);
 
   lock_again (k);
-  if (!good)
-    warn (k, err);
-  k->written = generation;
-  open_gates (k->engine, generation);
+  saved (k, generation, good, err);
   unlock (k);
 }
 
@@ -186,6 +294,23 @@ drop (const struct nexus_state *state, struct fenced *f)
   }
 }
 
+/* For work; or, when there was some that could not be done, for another try. */
+static void
+await (struct nexus_keeper *k)
+{
+  struct timespec until;
+  bool again;
+
+  lock_again (k);
+  again = k->failed && k->wanted != k->written;
+  unlock (k);
+  clock_gettime (CLOCK_MONOTONIC, &until);
+  until.tv_sec += AGAIN;
+  while ((again ? sem_clockwait (&k->wake, CLOCK_MONOTONIC, &until)
+          : sem_wait (&k->wake)) == -1 && errno == EINTR)
+    ;
+}
+
 static void *
 keep (void *opaque)
 {
@@ -194,8 +319,7 @@ keep (void *opaque)
   bool stop;
 
   do {
-    while (sem_wait (&k->wake) == -1)   /* EINTR */
-      ;
+    await (k);
     lock_again (k);
     stop = k->stop;
     fenced = k->fenced;
@@ -209,12 +333,6 @@ keep (void *opaque)
 }
 
 /* ---- life ------------------------------------------------------------------------ */
-
-static void
-say_warning (const char *line)
-{
-  log_warning ("%s", line);
-}
 
 static void
 keeper_free (struct nexus_keeper *k)
@@ -238,16 +356,22 @@ nexus_start (struct engine *e)
     return;
   k = calloc (1, sizeof *k);
   if (k == NULL) {
-    log_warning ("out of memory: no nexus state is kept");
+    warn (e, &no_keeper, "out of memory");
+    e->nexus = is_allowed (e) ? NULL : &no_keeper;
     return;
   }
   k->engine = e;
-  if (nexus_state_open (&k->state, NULL, e->initiator_name, &k->old,
-                        say_warning, err) == -1) {
-    warn (k, err);
+  k->state.lock = -1;
+  k->open = nexus_state_open (&k->state, NULL, e->initiator_name, &k->old,
+                              say_warning, err) == 0;
+  if (!k->open) {
+    warn (e, k, err);
+    nexus_list_free (&k->old);
+    k->failed = true;
+  }
+  if (!k->open && is_allowed (e)) {
     log_warning ("what a server that was killed may have in flight is not "
                  "fenced");
-    nexus_list_free (&k->old);
     free (k);
     return;
   }
@@ -256,11 +380,15 @@ nexus_start (struct engine *e)
   pthread_mutex_init (&k->life, NULL);
   r = pthread_create (&k->thread, NULL, keep, k);
   if (r != 0) {
-    warn (k, strerrordesc_np (r));
-    keeper_free (k);
-    return;
+    warn (e, k, strerrordesc_np (r));
+    if (is_allowed (e)) {
+      keeper_free (k);
+      return;
+    }
+    k->threadless = k->failed = true;
   }
-  e->isid_random = k->state.isid_random;
+  if (k->open)
+    e->isid_random = k->state.isid_random;
   e->nexus = k;
 }
 
@@ -288,6 +416,12 @@ nexus_stop (struct engine *e)
 
   if (k == NULL)
     return;
+  if (k->threadless) {
+    e->nexus = NULL;
+    if (k != &no_keeper)
+      keeper_free (k);
+    return;
+  }
   engine_lock (e);
   k->stop = true;
   sem_post (&k->wake);
@@ -319,33 +453,20 @@ want (struct map *m)
 {
   struct nexus_keeper *k = m->engine->nexus;
 
+  if (k == &no_keeper)
+    return;
   if (k->wanted == k->written)
     k->wanted_since = engine_now ();
   m->nexus_generation = ++k->wanted;
-  sem_post (&k->wake);
+  if (!k->threadless)
+    sem_post (&k->wake);
 }
 
 void
 nexus_map_new (struct map *m)
 {
-  struct nexus_keeper *k = m->engine->nexus;
-  uint64_t n;
-
-  if (k == NULL)
-    return;
-  for (size_t i = 0; i < k->old.n; ++i) {
-    const struct nexus *x = &k->old.v[i];
-
-    if (strcmp (x->wwid, m->wwid) == 0 && !fence_inherit (m, x))
-      log_error ("%s: out of memory: a session of the server before is not "
-                 "fenced", m->name);
-  }
-  n = m->fence_stats.inherited;
-  if (n > 0)
-    log_warning ("%s: a server before was killed while it had %llu session%s "
-                 "here: nothing is written before %s fenced", m->name,
-                 (unsigned long long) n, n == 1 ? "" : "s",
-                 n == 1 ? "that is" : "they are");
+  if (m->engine->nexus != NULL)
+    inherit (m, &m->engine->nexus->old);
 }
 
 void
@@ -363,10 +484,23 @@ nexus_path_added (struct map *m)
 }
 
 void
+nexus_logged_in (struct session *s)
+{
+  struct list *l, *next;
+
+  /* A portal may be in another portal group now, and a session is known by
+   * ISID and group (RFC 7143 4.4.3.2). */
+  if (s->noted_tpgt != s->portal.tpgt)
+    list_for_each (l, next, &s->paths)
+      nexus_path_added (list_entry (l, struct path, session_node)->map);
+  s->noted_tpgt = s->portal.tpgt;
+}
+
+void
 nexus_fenced (struct map *m, uint32_t isid_random)
 {
   struct nexus_keeper *k = m->engine->nexus;
-  struct fenced *f = k ? calloc (1, sizeof *f) : NULL;
+  struct fenced *f = k && !k->threadless ? calloc (1, sizeof *f) : NULL;
 
   if (f == NULL)                /* it stays, and is fenced again */
     return;
@@ -375,6 +509,18 @@ nexus_fenced (struct map *m, uint32_t isid_random)
   f->next = k->fenced;
   k->fenced = f;
   sem_post (&k->wake);
+}
+
+/* Has a write waited for the file as long as it should? */
+static bool
+is_late (const struct map *m, const struct nexus_keeper *k, double now)
+{
+  const double waits = now - k->wanted_since;
+
+  if (is_allowed (m->engine))
+    return waits > PATIENCE;
+  return (k->failed && !m->nexus_kept) ||
+    waits > m->engine->settings->fence_timeout;
 }
 
 void
@@ -388,8 +534,11 @@ nexus_check (struct map *m, double now)
     m->nexus_written = true;
     want (m);
   }
-  else if (m->nexus_written && now - k->wanted_since > PATIENCE) {
-    warn (k, "the nexus state file cannot be written in time");
-    open_gate (m);
+  else if (m->nexus_written && is_late (m, k, now)) {
+    warn (m->engine, k, "the nexus state file cannot be written in time");
+    if (is_allowed (m->engine))
+      open_gate (m);
+    else
+      fence_fail_parked (m, EIO);
   }
 }

@@ -13,10 +13,12 @@
  * it; the file is written when the first write of the map has come, and then
  * whenever one of the maps that are written to gets another path.  Reads never
  * wait.  The keeper thread writes it, since the disk with the state directory
- * may hang, or may even be the one that we serve: after PATIENCE the gate is
- * opened nevertheless, and the end of the server does not wait longer for it.
+ * may hang; the end of the server does not wait longer than AT_END for it.
  *
- * Without a place to write to there is one warning, and no such fencing.
+ * Without a record no write goes out: it fails, at once if there never was
+ * one, else after fence_timeout; and the keeper tries again.  With
+ * fence_without_state=allow there is a warning, and writes go out after
+ * PATIENCE at the latest.
  *
  * tests/fence/fence.pml (KILLS) is a model of this.
  */
@@ -38,6 +40,9 @@ extern void nexus_stop (struct engine *e);
 /* Lock held. */
 extern void nexus_map_new (struct map *m);
 extern void nexus_path_added (struct map *m);
+/* S is logged in: what the file says of it may not be so any more. */
+extern void nexus_logged_in (struct session *s);
+extern enum nexus_record nexus_record (const struct engine *e);
 /* All that the dead server ISID had on M is fenced. */
 extern void nexus_fenced (struct map *m, uint32_t isid_random);
 /* From the tick, and when a write waits. */

@@ -65,6 +65,7 @@ struct session {
   bool settled;                 /* was up, or failed, at least once */
   /* This login goes through the security stage, or cannot: see fence.c. */
   bool secured;
+  int noted_tpgt;               /* portal group, for nexus.c */
   bool fence_plain;             /* not with made-up credentials again */
   /* SESSION_FENCE: what it was made for. */
   struct map *fence_map;

@@ -127,6 +127,7 @@ struct map {
   bool nexus_gate;              /* writes wait until they are there */
   struct indoubt_range nexus_range;
   bool nexus_written;           /* some write has come */
+  bool nexus_kept;              /* they were there, once */
   unsigned nexus_generation;    /* of the file that will have them */
   /* No path: when queueing ends.  0: not in that state; < 0: never. */
   double no_path_until;

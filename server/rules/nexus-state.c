@@ -298,10 +298,32 @@ new_isid (struct nexus_state *st)
   return false;
 }
 
+const char *
+nexus_record_name (enum nexus_record record)
+{
+  static const char *const names[] = {
+    [NEXUS_RECORD_KEPT] = "kept",
+    [NEXUS_RECORD_OFF] = "off",
+    [NEXUS_RECORD_MISSING] = "missing",
+    [NEXUS_RECORD_WITHOUT] = "without",
+  };
+
+  return names[record];
+}
+
 int
 nexus_state_open (struct nexus_state *st, const char *dir,
                   const char *initiator, struct nexus_list *old,
                   void (*warn) (const char *line), char err[ERR_SIZE])
+{
+  return nexus_state_open_as (st, dir, initiator, 0, old, warn, err);
+}
+
+int
+nexus_state_open_as (struct nexus_state *st, const char *dir,
+                     const char *initiator, uint32_t isid,
+                     struct nexus_list *old, void (*warn) (const char *line),
+                     char err[ERR_SIZE])
 {
   const struct nexus_list none = { NULL, 0, 0 };
   char path[512];
@@ -331,9 +353,16 @@ nexus_state_open (struct nexus_state *st, const char *dir,
     say (err, "cannot lock %s: %s", path, strerrordesc_np (errno));
     goto failed;
   }
+  if (isid != 0) {
+    if (!lock_byte (st->lock, isid)) {
+      say (err, "%s: another server has our ISID", path);
+      goto failed;
+    }
+    st->isid_random = isid;
+  }
   look_around (st, old, warn);
-  found = st->isid_random != 0;
-  if (!found && !new_isid (st)) {
+  found = isid == 0 && st->isid_random != 0;
+  if (!found && isid == 0 && !new_isid (st)) {
     say (err, "cannot lock %s: %s", path, strerrordesc_np (errno));
     goto failed;
   }

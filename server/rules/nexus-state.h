@@ -64,6 +64,15 @@ struct nexus_state {
 
 #define NEXUS_DIRECTORY 0x1000000
 
+/* What is there for the next server, if this one is killed. */
+enum nexus_record {
+  NEXUS_RECORD_KEPT,
+  NEXUS_RECORD_OFF,             /* fence=off: not wanted */
+  NEXUS_RECORD_MISSING,         /* cannot be written: writes fail */
+  NEXUS_RECORD_WITHOUT,         /* the same, but that is accepted */
+};
+extern const char *nexus_record_name (enum nexus_record record);
+
 /* DIR NULL: the state directory (state-dir.h).  Takes an ISID, and adds to OLD
  * what dead servers have left behind.  What is wrong with one of their files
  * is told through warn, one line each.  0, or -1 with a line in err; the state
@@ -72,6 +81,13 @@ extern int nexus_state_open (struct nexus_state *st, const char *dir,
                              const char *initiator, struct nexus_list *old,
                              void (*warn) (const char *line),
                              char err[ERR_SIZE]);
+/* The same for a server that has an ISID already, since the directory could not
+ * be used when it started. */
+extern int nexus_state_open_as (struct nexus_state *st, const char *dir,
+                                const char *initiator, uint32_t isid_random,
+                                struct nexus_list *old,
+                                void (*warn) (const char *line),
+                                char err[ERR_SIZE]);
 /* Our own file: MINE is all it has from now on; n == 0: it is clean.  Durable
  * when this returns 0.  -1: err, and the file is as it was. */
 extern int nexus_state_save (const struct nexus_state *st,

@@ -10,6 +10,10 @@ TEST_TIMEOUT=120
 . "$(dirname "$0")/../functions.sh"
 # shellcheck source=../functions-stale.sh
 . "$testsdir/functions-stale.sh"
+# shellcheck source=../functions-cmd.sh
+. "$testsdir/functions-cmd.sh"
+requires jq --version
+requires qemu-io --version
 
 pick_portals 2
 make_disk "$tmpdir/disk" 64M
@@ -106,15 +110,72 @@ if grep -E 'server before|cannot fence' "$tmpdir/second.log"; then fail "the sec
 end_process "$second_pid" || fail "the second server did not end"
 stop_mpiscsi
 
-say "no place to write to: one warning, and the disk is served"
-rm -rf "$state"
+say "no place to write to: reads are served, writes fail, until there is one"
+leave_behind                    # what it leaves is fenced then, too
+mv "$state" "$state.away"
 echo >"$state"                  # root may write everywhere else
+io () { timeout -k 5 20 qemu-io -f raw -t none -c "$1" "$uri"; }
+record () { mpiscsi show maps --json | jq -r .maps[0].fence.state_file; }
+check () { # [OPTION...]
+  printf 'iscsi {\n\tportals %s\n%s}\n' "$both" "${1:+	$*
+}" >"$tmpdir/check.conf"
+  mpiscsi -c "$tmpdir/check.conf" check 2>&1 | grep '^# state directory'
+}
 serve_on "$both"
+io 'read 0 4k' >/dev/null || fail "reads do not go on"
+for i in 1 2; do
+  if io 'write -P 7 1M 4k' >"$tmpdir/io.log" 2>&1; then fail "a write went out without a record"; fi
+  assert_match "the error" 'Input/output error' "$(cat "$tmpdir/io.log")"
+done
+assert_equal "said" 1 "$(count_log 'nexus.lock: .*: if this server is killed, the next one cannot fence .*: until that is mended writes fail')"
+assert_match "-ll" "features='1 no_state_writes_fail'" "$(mpiscsi -ll)"
+assert_equal "JSON" missing "$(record)"
+assert_match "check" 'cannot be written: Not a directory: .*writes fail .fence_without_state deny.' "$(check)"
+rm "$state"
+mv "$state.away" "$state"
+kept () { [ "$(record)" = kept ]; }
+io 'write -P 7 1M 4k' >"$tmpdir/io.log" 2>&1 || :
+wait_until 5 kept || fail "the state directory is there again"
+stale successor 5
+assert_match "with a late state" 'released=0 .*lost=1.*block has new' "$out"
+wait_for_log 'a server before was killed while it had 2 sessions here' 1
+assert_match "-ll" "features='0'" "$(mpiscsi -ll)"
+assert_match "check" "^# state directory: $state\$" "$(check)"
+stop_mpiscsi
+
+say "... or with fence-without-state=allow: one warning, and the disk is served"
+reset_proxy
+rm -rf "$state"
+echo >"$state"
+serve_on "$both" fence-without-state=allow
 stale successor 1 none
 assert_match "without a state" 'at once.*block has new' "$out"
-assert_equal "warnings" 1 "$(count_log 'nexus.lock: .*: if this server is killed, the next one cannot fence')"
+assert_equal "warnings" 1 "$(count_log 'nexus.lock: .*: if this server is killed, the next one cannot fence its unanswered writes$')"
+assert_match "-ll" "features='1 fence_without_state'" "$(mpiscsi -ll)"
+assert_equal "JSON" without "$(record)"
+assert_match "check" 'accepted .fence_without_state allow.' \
+  "$(check fence_without_state allow)"
 stop_mpiscsi
 rm "$state"
+
+say "... full: a file that was written stays, and writes go on as soon as there is room"
+mkdir "$state"
+mount -t tmpfs -o size=16k,nr_inodes=10 none "$state" || fail "cannot mount a tmpfs"
+unmount () { umount "$state" 2>/dev/null || :; }
+cleanup_fn unmount
+dd if=/dev/zero of="$state/fill" bs=4k 2>/dev/null || :
+serve_on "$both"
+if io 'write -P 7 1M 4k' >"$tmpdir/io.log" 2>&1; then fail "a write went out without a record"; fi
+wait_for_log 'cannot write .*/nexus-[0-9a-f]*: No space left on device: if this server is killed' 1
+rm "$state/fill"
+io 'write -P 7 1M 4k' >/dev/null 2>&1 || :
+wait_until 5 kept || fail "there is room again"
+io 'write -P 7 1M 4k' >/dev/null || fail "a write fails, with room for the record"
+assert_equal "nexuses" 2 "$(dirty)"
+wait_for_log 'the sessions are noted there now: writes go on' 1
+stop_mpiscsi
+unmount
+rmdir "$state"
 
 say "the first write waits until the file is on the disk, but not for ever; reads do not"
 cat >"$tmpdir/slow.c" <<'XX'
@@ -130,7 +191,7 @@ for ms in 600 60000; do
   _nbdkit=(env "LD_PRELOAD=${MPISCSI_PRELOAD:+$MPISCSI_PRELOAD:}$tmpdir/slow.so" "SLOW_FSYNC=$ms"
            "${NBDKIT:-nbdkit}")
   rm -rf "$state"
-  serve_on "$both"
+  serve_on "$both" fence-without-state=allow
   stale successor 5 none
   assert_no_match "reads that wait" 'read after' "$out"
   number 'overwritten after %d ms'
@@ -140,6 +201,7 @@ for ms in 600 60000; do
   else
     assert_less "the wait, ms" 2900 "$value"
     wait_for_log 'cannot be written in time: if this server is killed' 1
+    assert_equal "JSON" kept "$(record)" # perhaps it will be: nothing has failed
   fi
   assert_less "the wait, ms" "$value" "$((4500 * slow_limits))"
   since=$(date +%s%N)

@@ -21,6 +21,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "fence/nexus.h"
 #include "service/service.h"
 #include "fake-libiscsi.h"
 #include "log-capture.h"
@@ -155,6 +156,8 @@ teardown (void **unused)
   return 0;
 }
 
+static bool keeps;              /* a state file */
+
 /* As the plugin's get_ready: run in this thread.  Returns engine_verdict. */
 static int
 run (unsigned nr_portals, char err[ERR_SIZE])
@@ -167,6 +170,8 @@ run (unsigned nr_portals, char err[ERR_SIZE])
   assert_int_equal (settings_check (settings, err), 0);
   engine = engine_new (settings);
   assert_non_null (engine);
+  if (keeps)
+    nexus_start (engine);
   engine_start (engine);
   engine_run_until_settled (engine, PATIENCE);
   return engine_verdict (engine, err, ERR_SIZE);
@@ -183,6 +188,14 @@ serve (unsigned nr_portals)
   map = engine_find_map (engine, "", PATIENCE, err, sizeof err);
   if (map == NULL)
     fail_msg ("%s", err);
+}
+
+static void
+serve_kept (unsigned nr_portals)
+{
+  keeps = true;
+  serve (nr_portals);
+  keeps = false;
 }
 
 static void
@@ -1678,6 +1691,61 @@ group_changes_at_login (void **unused)
   assert_int_equal (log_count ("gave up fencing"), 0);
 }
 
+/* The line of the state file for portal I is of the group TPGT. */
+static bool
+state_file_has (unsigned i, int tpgt)
+{
+  char path[400], line[1000], text[100];
+  bool found = false;
+  FILE *f;
+
+  snprintf (path, sizeof path, "%s/nexus-%06x", getenv ("STATE_DIRECTORY"),
+            engine->isid_random);
+  snprintf (text, sizeof text, " %d 127.0.0.1:%u ", tpgt, 4001 + i);
+  f = fopen (path, "r");
+  while (f != NULL && fgets (line, sizeof line, f) != NULL)
+    if (strncmp (line, "nexus ", 6) == 0 && strstr (line, text) != NULL)
+      found = true;
+  if (f != NULL)
+    fclose (f);
+  return found;
+}
+
+/* The state file follows each login: the next server has to fence in the group
+ * that the session is in now. */
+static void
+state_follows_the_login (void **unused)
+{
+  char dir[] = "/tmp/unit-session-XXXXXX", command[100];
+  struct job j;
+
+  (void) unused;
+  assert_non_null (mkdtemp (dir));
+  setenv ("STATE_DIRECTORY", dir, 1);
+  fake_set_portal_group (portal[0], 7);
+  fake_set_portal_group (portal[1], 8);
+  serve_kept (2);
+  do_job (OP_WRITE, 8, 8, 0);
+  assert_true (state_file_has (0, 7) && state_file_has (1, 8));
+  fake_set_connect (portal[0], FAKE_CONNECT_REFUSED);
+  fake_kill (portal[0]);
+  wait_for (active () == 1);
+  fake_set_portal_group (portal[0], 9);
+  fake_set_connect (portal[0], FAKE_CONNECT_OK);
+  wait_for (active () == 2);
+  /* Not one write before that is on the disk. */
+  job_start (&j, OP_WRITE, 16, 8);
+  job_end (&j, 0);
+  assert_true (state_file_has (0, 9) && state_file_has (1, 8));
+  assert_false (state_file_has (0, 7));
+  engine_shutdown (engine, 2);
+  engine_free (engine);
+  engine = NULL;
+  unsetenv ("STATE_DIRECTORY");
+  snprintf (command, sizeof command, "rm -r %s", dir);
+  assert_int_equal (system (command), 0);
+}
+
 /* A fencing session that is sent to another group has not fenced: the
  * next portal. */
 static void
@@ -1902,6 +1970,7 @@ main (void)
     TEST (group_told_at_login),
     TEST (two_groups_told_at_login),
     TEST (group_changes_at_login),
+    TEST (state_follows_the_login),
     TEST (fencing_is_redirected),
     TEST (fenced_by_the_next_one),
     TEST (other_group_told_at_login),

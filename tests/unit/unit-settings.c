@@ -219,6 +219,7 @@ every_parameter (void **state)
     { "shortcut", "off", "no" },
     { "fence", "hold", "hold" },
     { "fence_timeout", "2.5", "2.5" },
+    { "fence_without_state", "allow", "allow" },
     { "replacement_timeout", "120", "120" },
     { "control", "/run/x", "/run/x" },
     { "bindings_file", "/b", "/b" },

@@ -354,6 +354,14 @@ queueing_words (void **unused)
                          cases[i].text);
     assert_string_equal (topology_features (m), cases[i].features);
   }
+  f->maps[0].fence.record = NEXUS_RECORD_MISSING;
+  assert_string_equal (topology_features (&f->maps[0]),
+                       "1 no_state_writes_fail");
+  f->maps[0].queueing_disabled = false;
+  f->maps[0].fence.record = NEXUS_RECORD_WITHOUT;
+  assert_string_equal (topology_features (&f->maps[0]),
+                       "2 queue_if_no_path fence_without_state");
+  f->maps[0].fence.record = NEXUS_RECORD_KEPT;
   f->maps[0].failback = FAILBACK_MANUAL;
   assert_string_equal (topology_failback (&f->maps[0], buf, sizeof buf),
                        "manual");
@@ -383,7 +391,7 @@ json_has_multipathds_keys (void **unused)
   };
   static const char *const fence_keys[] = {
     "in_doubt", "parked", "reinstated", "resets", "expired", "inherited", "pending",
-    "waiting", NULL,
+    "waiting", "state_file", NULL,
   };
   static const char *const group_keys[] = {
     "selector", "pri", "dm_st", "marginal_st", "group", "paths", NULL,
