@@ -520,7 +520,6 @@ engine_new (const struct settings *settings)
     settings_default_initiator (NULL, e->initiator_name);
   list_init (&e->sessions);
   list_init (&e->maps);
-  list_init (&e->registrants);
   list_init (&e->dispatch);
   list_init (&e->flush);
   list_init (&e->told);

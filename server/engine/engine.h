@@ -29,6 +29,7 @@ struct map;
 struct nexus_keeper;
 struct path;
 struct portal;
+struct registrants;
 struct request;
 struct session;
 
@@ -92,7 +93,6 @@ struct engine {
   unsigned changes;
 
   struct list sessions, maps;
-  struct list registrants;      /* registrant.h */
   unsigned nr_sessions;         /* made by engine_add_target */
   /* The default export (service/default-export.c): the node of the map that
    * was the only one when all sessions had settled; the WWID that it has, and
@@ -133,6 +133,7 @@ struct engine {
   const struct observer *observer;      /* NULL: nobody */
   struct control *control;      /* control.c; NULL: no socket */
   struct nexus_keeper *nexus;   /* nexus.c; NULL: nothing is kept */
+  struct registrants *registrants;      /* registrant.h; NULL: none */
   /* Service thread, lock held: read the configuration again.  0, or -1 with
    * one line in err.  NULL: there is none. */
   int (*reconfigure) (void *opaque, char *err, size_t size);

@@ -8,7 +8,7 @@
  *
  * A map whose registrant is fenced has all of its paths in the state "fenced":
  * nothing is sent, its clients get EPERM at once, and only the administrator
- * ends that.
+ * ends that: a restart does not (rules/key-state.h).
  *
  * Lock held, everywhere.  Written by the service thread; workers read the
  * state (dispatch).
@@ -29,18 +29,25 @@ struct registrant {
   struct list node;             /* engine->registrants */
   struct engine *engine;
   char wwid[WWID_SIZE];
-  uint64_t key;                 /* never 0 */
-  bool aptpl;
+  uint64_t key;                 /* 0: none, by the administrator */
+  bool aptpl, all_tg_pt;
   enum registrant_state state;
+  /* Of the file that the next server will read (rules/key-state.h): the number
+   * of the keeper's job, and when it was put; 0: none yet. */
+  uint64_t job;
+  double job_since;
   struct registration last;     /* for what it left in doubt */
   const void *busy;             /* whose turn it is to register; NULL: free */
   bool refused;                 /* said that the target cannot do it */
   double checked;               /* after a RESERVATION CONFLICT, last */
 };
 
+/* Before the first login; does nothing if they are there, or if this engine is
+ * only a look (keeps_nothing).  Reads what the server before has left. */
+extern void registrants_start (struct engine *e);
 extern void registrants_free (struct engine *e);
 /* Of the LUN with these facts behind S; made if the settings have a key for
- * it, and this engine is not only a look (keeps_nothing).  NULL: there is none; or no memory, which is told. */
+ * it, or the server before had one.  NULL: there is none; or no memory, which is told. */
 extern struct registrant *registrant_for (struct session *s,
                                           const struct lu_facts *facts);
 extern struct registrant *registrant_find (struct engine *e, const char *wwid);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "multipath/registrant.h"
 #include "service/service-internal.h"
 
 
@@ -107,6 +108,7 @@ engine_start (struct engine *e)
   const struct settings *st = e->settings;
   size_t i;
 
+  registrants_start (e);
   for (i = 0; i < st->nr_portals; ++i)
     engine_add_portal (e, &st->portals[i], false);
 }

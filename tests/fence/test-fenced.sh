@@ -57,3 +57,45 @@ for p in "${ours[@]}"; do kill_tcp "$p" || :; done
 wait_connected 10 "${ours[@]}"
 io "EPERM EPERM"
 assert_no_match "keys" '0xabc' "$(keys)"
+
+say "it is started again, after a clean end and after kill -9: still fenced"
+start_again () { # [PARAMETER]...
+  start reservation-key=0xabc "$@"
+  wait_for_log 'fenced: the reservation key 0xabc is not registered' 5
+  io "EPERM EPERM"
+  assert_no_match "keys" '0xabc' "$(keys)"
+}
+stop_mpiscsi
+start_again
+kill -KILL "$mpiscsi_pid"
+wait "$mpiscsi_pid" 2>/dev/null || :
+mpiscsi_pid=
+start_again
+stop_mpiscsi
+
+say "also if the file says only that it was registered, or nothing that can be read"
+file=("$STATE_DIRECTORY"/key-*)
+assert_equal "files" 1 ${#file[@]}
+says_fenced () { [ "$(tail -n 1 "${file[0]}")" = "state fenced" ]; }
+says_fenced || fail "the file says: $(<"${file[0]}")"
+sed -i 's/^state fenced/state registered/' "${file[0]}"
+start_again
+wait_until 5 says_fenced || fail "the file says: $(<"${file[0]}")"
+stop_mpiscsi
+echo rubbish >"${file[0]}"
+start_again
+wait_for_log 'key-[0-9a-f]{16} is damaged' 1
+stop_mpiscsi
+
+say "who was not fenced is registered again after a restart"
+rm "${file[0]}"
+reserve clear
+start reservation-key=0xabc
+io "good good"
+reserve register
+reserve reserve 5
+stop_mpiscsi
+start reservation-key=0xabc
+io "good good"
+assert_not_logged 'fenced'
+assert_match "keys" '0xabc' "$(keys)"
