@@ -289,6 +289,43 @@ update_watchers (struct engine *e)
     session_update_watcher (list_entry (l, struct session, node));
 }
 
+/* What waits for its next try. */
+static void
+start_retry_timer (struct engine *e)
+{
+  struct list *l, *next;
+  double until = 0, wait;
+
+  e->need_delayed = false;
+  list_for_each (l, next, &e->maps) {
+    const double t = map_delayed_until (list_entry (l, struct map, node));
+
+    if (t > 0 && (until == 0 || t < until))
+      until = t;
+  }
+  if (until == 0)
+    return;
+  wait = until - engine_now ();
+  ev_timer_stop (e->loop, &e->retry_timer);
+  ev_timer_set (&e->retry_timer, wait > 0 ? wait : 0, 0.);
+  /* The loop's idea of now may be old. */
+  ev_now_update (e->loop);
+  ev_timer_start (e->loop, &e->retry_timer);
+}
+
+static void
+retry_cb (EV_P_ ev_timer *w, int revents)
+{
+  struct engine *e = w->data;
+  struct list *l, *next;
+
+  (void) loop;
+  (void) revents;
+  list_for_each (l, next, &e->maps)
+    map_wake_delayed (list_entry (l, struct map, node), engine_now ());
+  e->need_delayed = true;
+}
+
 static void
 settle_turn (struct engine *e)
 {
@@ -304,6 +341,8 @@ settle_turn (struct engine *e)
     }
     engine_settle (e);
   }
+  if (e->need_delayed)
+    start_retry_timer (e);
   if (e->need_watchers)
     update_watchers (e);
 }
@@ -558,6 +597,8 @@ engine_new (const struct settings *settings)
   e->check.data = e;
   ev_set_priority (&e->check, EV_MAXPRI);
   ev_check_start (e->loop, &e->check);
+  ev_init (&e->retry_timer, retry_cb);
+  e->retry_timer.data = e;
   ev_init (&e->tick, tick_cb);
   e->tick.data = e;
   e->tick.repeat = TICK_IDLE;

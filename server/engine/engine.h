@@ -112,6 +112,8 @@ struct engine {
   bool hedge_awake;             /* the timer runs, or is about to */
   bool hedgeable_sent;          /* since its last look */
   uint64_t failovers;           /* commands sent again on another path */
+  ev_timer retry_timer;         /* for what maps have in delayed */
+  bool need_delayed;            /* it may have to run earlier */
   bool need_fence;              /* fence_check for all maps, soon */
   uint64_t last_origin;
   bool need_reap, need_watchers;

@@ -13,9 +13,6 @@
  * it. */
 #define POISON 1.0
 #define MAX_FAILOVERS 100
-/* UNIT ATTENTIONs and aborts in a row. */
-#define MAX_RETRIES 32
-
 /* With the server going down, a busy target gets this many seconds. */
 #define BUSY_AT_END 2.0
 
@@ -173,13 +170,24 @@ map_requeue (struct map *m, struct command *cmd)
   schedule_dispatch (m);
 }
 
+/* UNIT ATTENTION, ABORTED COMMAND, BUSY, TASK SET FULL, NOT READY, in any
+ * mixture: what counts is for how long, not how often. */
 static void
-retry_later (struct map *m, struct command *cmd, unsigned delay_ms)
+retry (struct map *m, struct command *cmd, const struct verdict *v,
+       const char *why)
 {
-  const double now = engine_now ();
+  const double now = engine_now (), timeout =
+    m->engine->settings->command_timeout;
+  const unsigned delay_ms = verdict_delay (v, ++cmd->retries);
 
-  if (now - cmd->first_submitted > m->engine->settings->command_timeout) {
+  if (now - cmd->first_submitted > timeout) {
+    log_error ("%s: %s: giving up on a command after %g s and %u retries: %s",
+               m->name, cmd->path->session->name, timeout, cmd->retries, why);
     request_part_done (m->engine, cmd, EIO);
+    return;
+  }
+  if (delay_ms == 0) {
+    map_requeue (m, cmd);
     return;
   }
   if (m->engine->shutdown && now - m->engine->shutdown_at > BUSY_AT_END) {
@@ -188,6 +196,25 @@ retry_later (struct map *m, struct command *cmd, unsigned delay_ms)
   }
   cmd->not_before = now + delay_ms / 1000.;
   list_add_tail (&m->delayed, &cmd->node);
+  if (!m->engine->need_delayed) {
+    m->engine->need_delayed = true;
+    engine_kick (m->engine);
+  }
+}
+
+double
+map_delayed_until (const struct map *m)
+{
+  const struct list *l;
+  double until = 0;
+
+  for (l = m->delayed.next; l != &m->delayed; l = l->next) {
+    const double t = list_entry (l, struct command, node)->not_before;
+
+    if (until == 0 || t < until)
+      until = t;
+  }
+  return until;
 }
 
 void
@@ -212,6 +239,7 @@ failover (struct map *m, struct command *cmd)
   m->engine->failovers++;
   /* Time on a queue, or on a path that is gone, is not the target's. */
   cmd->first_submitted = 0;
+  cmd->retries = 0;
   if (engine_now () - cmd->submitted > POISON)
     cmd->failovers = 0;
   if (++cmd->failovers > MAX_FAILOVERS) {
@@ -351,21 +379,10 @@ command_answered (struct command *cmd, enum scsi_result result,
     request_part_done (m->engine, cmd, 0);
     break;
   case VERDICT_RETRY:
-    p->stats.retries++;
-    if (++cmd->retries > MAX_RETRIES) {
-      log_error ("%s: %s: giving up on a command after %d retries: %s",
-                 m->name, p->session->name, MAX_RETRIES,
-                 result == RESULT_CHECK_CONDITION
-                 ? sense_text (sense, text, sizeof text)
-                 : result_text (result));
-      request_part_done (m->engine, cmd, EIO);
-    }
-    else
-      map_requeue (m, cmd);
-    break;
   case VERDICT_RETRY_LATER:
     p->stats.retries++;
-    retry_later (m, cmd, v.delay_ms);
+    retry (m, cmd, &v, result == RESULT_CHECK_CONDITION
+           ? sense_text (sense, text, sizeof text) : result_text (result));
     break;
   case VERDICT_PATH:
     p->stats.errors++;

@@ -214,6 +214,8 @@ extern void map_requeue (struct map *m, struct command *cmd);
 /* From the tick: queueing without a path may be over; failback may be due. */
 extern void map_check (struct map *m, double now);
 extern void map_wake_delayed (struct map *m, double now);
+/* When the first of what waits for its next try is due; 0: nothing does. */
+extern double map_delayed_until (const struct map *m);
 extern void map_fail_all (struct map *m, int error);
 /* For command_answered and hedge.c: what an answer says of the path and its
  * target besides; and the statistics of a good one. */

@@ -14,8 +14,9 @@
 
 #define MAX_LUNS 1024
 #define ANSWER_SIZE 16384
-/* UNIT ATTENTIONs come one by one after a login; others queue up to a few. */
-#define MAX_RETRIES 20
+/* One command may be answered with UNIT ATTENTIONs and "busy" for so long, in
+ * seconds. */
+#define PATIENCE 10.0
 
 struct probe {
   struct session *session;
@@ -26,6 +27,7 @@ struct probe {
   uint16_t luns[MAX_LUNS];
   int nr_luns, current;
   unsigned retries;
+  double first_try;             /* of this step */
   ev_timer timer;
   struct lu_facts facts;
   /* STEP_REGISTER: with whom, and how far; entered: it is our turn. */
@@ -521,16 +523,20 @@ probe_done (struct command *cmd, enum scsi_result result,
   if (v.kind == VERDICT_PATH && result >= RESULT_LOST)
     return;                     /* session_reap ends the probe */
   take_news (pr, cmd->lun, v.actions);
-  if ((v.kind == VERDICT_RETRY || v.kind == VERDICT_RETRY_LATER) &&
-      pr->retries++ < MAX_RETRIES) {
-    if (v.kind == VERDICT_RETRY)
-      run_step (pr);
-    else
-      run_later (pr, v.delay_ms / 1000.);
-    return;
-  }
-
   if (v.kind == VERDICT_RETRY || v.kind == VERDICT_RETRY_LATER) {
+    const double now = engine_now ();
+    unsigned delay_ms;
+
+    if (pr->retries++ == 0)
+      pr->first_try = now;
+    delay_ms = verdict_delay (&v, pr->retries);
+    if (now - pr->first_try < PATIENCE) {
+      if (delay_ms == 0)
+        run_step (pr);
+      else
+        run_later (pr, delay_ms / 1000.);
+      return;
+    }
     /* Too busy to say what it is: nothing can be concluded from that. */
     give_up (pr);
     return;

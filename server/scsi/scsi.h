@@ -177,14 +177,14 @@ extern const char *lu_unusable (const struct lu_facts *lu, char *buf, size_t siz
 /* verdict.c */
 enum verdict_kind {
   VERDICT_DONE,                 /* succeeded; the caller checks the residual */
-  VERDICT_RETRY,                /* at once, on any path; bounded by the caller */
-  VERDICT_RETRY_LATER,          /* after delay_ms; the path is fine; bounded */
+  VERDICT_RETRY,                /* on any path; the caller bounds the time */
+  VERDICT_RETRY_LATER,          /* the same, not at once; the path is fine */
   VERDICT_PATH,                 /* the path is at fault: fail it, send elsewhere */
   VERDICT_FAIL,                 /* the command failed for good: error */
 };
 enum verdict_action {           /* to be done as well; or-ed */
   ACTION_CHECK_CAPACITY = 1,    /* 2A/09, and 2A/01 (mode parameters) */
-  ACTION_CHECK_ALUA = 2,        /* 2A/06, 2A/07 */
+  ACTION_CHECK_ALUA = 2,        /* 2A/06, 2A/07, 29/00..29/04, and 04/0A..04/0C */
   ACTION_CHECK_IDENTITY = 4,    /* 3F/0E (REPORTED LUNS), 3F/03 (INQUIRY) */
   ACTION_LOWER_DEPTH = 8,       /* TASK SET FULL */
   ACTION_TARGET_RESET = 16,     /* 29/00..29/04 (and 29/07 nexus loss is NOT one) */
@@ -195,12 +195,17 @@ enum verdict_action {           /* to be done as well; or-ed */
 struct verdict {
   enum verdict_kind kind;
   int error;                    /* VERDICT_FAIL: errno for the NBD client */
-  unsigned delay_ms;            /* VERDICT_RETRY_LATER */
+  unsigned delay_ms;            /* VERDICT_RETRY_LATER; verdict_delay */
   unsigned actions;
 };
 /* One row of the table in the field notes per case.  sense may be invalid. */
 extern struct verdict verdict_of (enum scsi_result result,
                                   const struct sense *sense);
+/* Milliseconds before the next try, of a command that was answered RETRIES
+ * times with a verdict of the two retry kinds, this one among them: at once at
+ * first, later every VERDICT_DELAY_MAX. */
+#define VERDICT_DELAY_MAX 100
+extern unsigned verdict_delay (const struct verdict *v, unsigned retries);
 
 /* cdb.c: builders.  cdb is zeroed first; the return value is its length. */
 extern int cdb_test_unit_ready (uint8_t cdb[16]);

@@ -15,9 +15,7 @@
 /* Milliseconds.  Short against any deadline of a command, long against a
  * round trip, so that a retry is neither a stall nor a storm. */
 #define DELAY_FULL 10           /* others of ours end within this time */
-#define DELAY_BUSY 100
-#define DELAY_NOT_READY 500
-#define DELAY_TRANSITION 1000   /* ALUA; implementations take seconds */
+#define DELAY_BUSY VERDICT_DELAY_MAX
 
 static struct verdict
 plain (enum verdict_kind kind)
@@ -38,22 +36,38 @@ later (unsigned delay_ms)
                             .delay_ms = delay_ms };
 }
 
+/* SPC-5 table F.2, 04h: what passes by itself is waited for.  The others need
+ * somebody (02, 03, 11, 1C, 1E..23), or are states of this port only. */
 static struct verdict
 not_ready (uint8_t asc, uint8_t ascq)
 {
+  struct verdict v;
+
   if (asc != 0x04)
     return plain (VERDICT_PATH);
   switch (ascq) {
   case 0x01:                    /* becoming ready */
   case 0x04 ... 0x09:           /* format ... self-test in progress */
+  case 0x0d:                    /* structural check */
+  case 0x0e:                    /* security session in progress */
+  case 0x13:                    /* SA creation in progress */
   case 0x14:                    /* space allocation in progress */
   case 0x1a:                    /* START STOP UNIT in progress */
   case 0x1b:                    /* sanitize in progress */
   case 0x1d:                    /* configuration in progress */
-    return later (DELAY_NOT_READY);
+  case 0x24:                    /* depopulation in progress */
+  case 0x25:                    /* depopulation restoration in progress */
+    return later (DELAY_BUSY);
   case 0x0a:                    /* asymmetric access state transition */
-    return later (DELAY_TRANSITION);
-  default:                      /* 0B, 0C: standby, unavailable; and others */
+    v = later (DELAY_BUSY);
+    v.actions = ACTION_CHECK_ALUA;
+    return v;
+  case 0x0b:                    /* standby */
+  case 0x0c:                    /* unavailable */
+    v = plain (VERDICT_PATH);
+    v.actions = ACTION_CHECK_ALUA;
+    return v;
+  default:
     return plain (VERDICT_PATH);
   }
 }
@@ -119,6 +133,8 @@ static unsigned
 attention_actions (uint8_t asc, uint8_t ascq)
 {
   switch (asc) {
+  case 0x04:                    /* some arrays say it so, and not as NOT READY */
+    return ascq >= 0x0a && ascq <= 0x0c ? ACTION_CHECK_ALUA : 0;
   case 0x28:
     if (ascq == 0x00)           /* medium may have changed: another disk? */
       return ACTION_CHECK_CAPACITY | ACTION_CHECK_IDENTITY;
@@ -126,7 +142,7 @@ attention_actions (uint8_t asc, uint8_t ascq)
   case 0x29:
     /* 00..04: power on and resets, cached writes may be gone.  05, 06:
      * transceiver modes.  07: only our nexus was lost, the cache was not. */
-    return ascq <= 0x04 ? ACTION_TARGET_RESET : 0;
+    return ascq <= 0x04 ? ACTION_TARGET_RESET | ACTION_CHECK_ALUA : 0;
   case 0x2a:
     switch (ascq) {
     case 0x01:                  /* mode parameters: WP, WCE */
@@ -248,4 +264,21 @@ verdict_of (enum scsi_result result, const struct sense *sense)
   }
   /* A status that SAM-5 does not have (obsolete ones too): nonsense. */
   return plain (VERDICT_PATH);
+}
+
+/* Of a UNIT ATTENTION there are a few in a row: one for each thing that has
+ * happened. */
+#define AT_ONCE 4
+
+unsigned
+verdict_delay (const struct verdict *v, unsigned retries)
+{
+  unsigned delay = 0;
+
+  if (retries > AT_ONCE)
+    delay = retries - AT_ONCE > 6 ? VERDICT_DELAY_MAX
+      : 1u << (retries - AT_ONCE);
+  if (v->kind == VERDICT_RETRY_LATER && delay < v->delay_ms)
+    delay = v->delay_ms;
+  return delay < VERDICT_DELAY_MAX ? delay : VERDICT_DELAY_MAX;
 }

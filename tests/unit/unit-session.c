@@ -843,16 +843,45 @@ retried_answers (void **unused)
   assert_int_equal (log_count ("Failing path"), 0);
 }
 
+/* What counts is for how long, not how often; 33 at once were too many once. */
 static void
-retried_too_often (void **unused)
+retried_often (void **unused)
 {
+  double start;
+
   (void) unused;
   serve (1);
+  do_job (OP_WRITE, 0, 1, 0);
+  start = engine_now ();
+  fake_fault (portal[0], (struct fake_fault) {
+      .opcode = 0x28, .lun = 1, .count = 9, .key = 6, .asc = 0x04, .ascq = 0x0a,
+      .status = SCSI_STATUS_CHECK_CONDITION });
+  fake_fault (portal[0], (struct fake_fault) {
+      .opcode = 0x28, .lun = 1, .count = 4, .status = SCSI_STATUS_BUSY });
+  fake_fault (portal[0], (struct fake_fault) {
+      .opcode = 0x28, .lun = 1, .count = 3, .key = 0xb,
+      .status = SCSI_STATUS_CHECK_CONDITION });
+  do_job (OP_READ, 0, 1, 0);
+  /* 2 + 4 ... + 32 ms, and 100 ms for each of the others. */
+  assert_true (engine_now () - start > 0.7);
+  assert_int_equal (log_count ("Failing path"), 0);
+}
+
+/* All that is retried shares one limit. */
+static void
+retried_too_long (void **unused)
+{
+  (void) unused;
+  set ("command-timeout", "0.5");
+  serve (1);
+  fake_fault (portal[0], (struct fake_fault) {
+      .opcode = 0x28, .lun = 1, .count = 4, .status = SCSI_STATUS_BUSY });
   fake_fault (portal[0], (struct fake_fault) {
       .opcode = 0x28, .lun = 1, .count = 33, .key = 0xb,
       .status = SCSI_STATUS_CHECK_CONDITION });
   do_job (OP_READ, 0, 1, EIO);
-  assert_logged ("giving up on a command after 32 retries: ABORTED COMMAND");
+  assert_logged ("giving up on a command after 0.5 s and ");
+  assert_logged (" retries: ABORTED COMMAND");
 }
 
 static void
@@ -1984,7 +2013,8 @@ main (void)
     TEST (not_that_lun),
     TEST (two_disks_with_one_name),
     TEST (retried_answers),
-    TEST (retried_too_often),
+    TEST (retried_often),
+    TEST (retried_too_long),
     TEST (busy_too_long),
     TEST (task_set_full),
     TEST (answers_that_fail_the_request),

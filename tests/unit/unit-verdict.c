@@ -27,12 +27,21 @@ static const struct row {
 #define ALL 0, 0xff
   { SENSE_NO_SENSE, ANY, ALL, VERDICT_RETRY, 0, 0, 0 },
   { SENSE_RECOVERED_ERROR, ANY, ALL, VERDICT_DONE, 0, 0, 0 },
-  { SENSE_NOT_READY, 0x04, C (0x01), VERDICT_RETRY_LATER, 0, 500, 0 },
-  { SENSE_NOT_READY, 0x04, 0x04, 0x09, VERDICT_RETRY_LATER, 0, 500, 0 },
-  { SENSE_NOT_READY, 0x04, C (0x0a), VERDICT_RETRY_LATER, 0, 1000, 0 },
-  { SENSE_NOT_READY, 0x04, C (0x14), VERDICT_RETRY_LATER, 0, 500, 0 },
-  { SENSE_NOT_READY, 0x04, 0x1a, 0x1b, VERDICT_RETRY_LATER, 0, 500, 0 },
-  { SENSE_NOT_READY, 0x04, C (0x1d), VERDICT_RETRY_LATER, 0, 500, 0 },
+  /* SPC-5 annex F.2, all of 04h: 00 cause not reportable, 02 initializing
+   * command required, 03 manual intervention, 0F none, 10 auxiliary memory, 11
+   * notify, 12 offline, 15..19 of other devices, 1C power, 1E..23 somebody has
+   * to do something: those are the path's. */
+  { SENSE_NOT_READY, 0x04, C (0x01), VERDICT_RETRY_LATER, 0, 100, 0 },
+  { SENSE_NOT_READY, 0x04, 0x04, 0x09, VERDICT_RETRY_LATER, 0, 100, 0 },
+  { SENSE_NOT_READY, 0x04, C (0x0a), VERDICT_RETRY_LATER, 0, 100,
+    ACTION_CHECK_ALUA },
+  { SENSE_NOT_READY, 0x04, 0x0b, 0x0c, VERDICT_PATH, 0, 0,
+    ACTION_CHECK_ALUA },
+  { SENSE_NOT_READY, 0x04, 0x0d, 0x0e, VERDICT_RETRY_LATER, 0, 100, 0 },
+  { SENSE_NOT_READY, 0x04, 0x13, 0x14, VERDICT_RETRY_LATER, 0, 100, 0 },
+  { SENSE_NOT_READY, 0x04, 0x1a, 0x1b, VERDICT_RETRY_LATER, 0, 100, 0 },
+  { SENSE_NOT_READY, 0x04, C (0x1d), VERDICT_RETRY_LATER, 0, 100, 0 },
+  { SENSE_NOT_READY, 0x04, 0x24, 0x25, VERDICT_RETRY_LATER, 0, 100, 0 },
   { SENSE_NOT_READY, ANY, ALL, VERDICT_PATH, 0, 0, 0 },
   { SENSE_MEDIUM_ERROR, 0x11, ALL, VERDICT_FAIL, EIO, 0, 0 },
   { SENSE_MEDIUM_ERROR, 0x13, ALL, VERDICT_FAIL, EIO, 0, 0 },
@@ -48,10 +57,12 @@ static const struct row {
   { SENSE_ILLEGAL_REQUEST, 0x26, ALL, VERDICT_FAIL, EINVAL, 0, 0 },
   { SENSE_ILLEGAL_REQUEST, 0x27, ALL, VERDICT_FAIL, EPERM, 0, 0 },
   { SENSE_ILLEGAL_REQUEST, ANY, ALL, VERDICT_PATH, 0, 0, 0 },
+  { SENSE_UNIT_ATTENTION, 0x04, 0x0a, 0x0c, VERDICT_RETRY, 0, 0,
+    ACTION_CHECK_ALUA },
   { SENSE_UNIT_ATTENTION, 0x28, C (0x00), VERDICT_RETRY, 0, 0,
     ACTION_CHECK_CAPACITY | ACTION_CHECK_IDENTITY },
   { SENSE_UNIT_ATTENTION, 0x29, 0x00, 0x04, VERDICT_RETRY, 0, 0,
-    ACTION_TARGET_RESET },
+    ACTION_TARGET_RESET | ACTION_CHECK_ALUA },
   { SENSE_UNIT_ATTENTION, 0x2a, C (0x01), VERDICT_RETRY, 0, 0,
     ACTION_CHECK_CAPACITY },
   { SENSE_UNIT_ATTENTION, 0x2a, C (0x09), VERDICT_RETRY, 0, 0,
@@ -214,7 +225,7 @@ check_invariants (int result, const struct sense *s, struct verdict v)
     ok = check || result == RESULT_TASK_ABORTED;
     break;
   case VERDICT_RETRY_LATER:
-    ok = v.delay_ms >= 1 && v.delay_ms <= 1000
+    ok = v.delay_ms >= 1 && v.delay_ms <= VERDICT_DELAY_MAX
       && (!check || s->key == SENSE_NOT_READY);
     break;
   case VERDICT_PATH:
@@ -239,7 +250,9 @@ check_invariants (int result, const struct sense *s, struct verdict v)
   if (v.actions & ACTION_LOWER_DEPTH)
     ok = ok && result == RESULT_TASK_SET_FULL;
   else if (v.actions)
-    ok = ok && check && s->valid && v.kind == VERDICT_RETRY;
+    ok = ok && check && s->valid
+      && (v.kind == VERDICT_RETRY
+          || (s->key == SENSE_NOT_READY && v.actions == ACTION_CHECK_ALUA));
   if (v.actions & ACTION_DATA_LOST)
     ok = ok && s->deferred;
   if (!ok)
@@ -286,6 +299,37 @@ test_invariants (void **state)
   }
 }
 
+/* At once at first, never longer than VERDICT_DELAY_MAX, never shorter than the
+ * time before; and not a storm: a hundred tries take more than 9 s. */
+static void
+test_delays (void **state)
+{
+  const struct verdict all[] = {
+    { .kind = VERDICT_RETRY },
+    { .kind = VERDICT_RETRY_LATER, .delay_ms = 10 },
+    { .kind = VERDICT_RETRY_LATER, .delay_ms = 100 },
+  };
+
+  (void) state;
+  for (size_t i = 0; i < 3; i++) {
+    unsigned last = 0, sum = 0;
+
+    for (unsigned n = 1; n <= 100; n++) {
+      unsigned d = verdict_delay (&all[i], n);
+
+      assert_in_range (d, last, VERDICT_DELAY_MAX);
+      assert_true (d >= all[i].delay_ms);
+      last = d;
+      sum += d;
+    }
+    assert_int_equal (last, VERDICT_DELAY_MAX);
+    assert_true (sum > 9000);
+    assert_int_equal (verdict_delay (&all[i], 1), all[i].delay_ms);
+    assert_int_equal (verdict_delay (&all[i], 4000000000u),
+                      VERDICT_DELAY_MAX);
+  }
+}
+
 int
 main (void)
 {
@@ -294,6 +338,7 @@ main (void)
     cmocka_unit_test (test_statuses),
     cmocka_unit_test (test_deferred),
     cmocka_unit_test (test_invariants),
+    cmocka_unit_test (test_delays),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);
