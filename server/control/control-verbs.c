@@ -98,16 +98,11 @@ do_show (struct engine *e, const struct control_request *req)
   else {
     /* Workers may send meanwhile; sessions and maps are only changed by this
      * thread. */
-    if (e->threaded) {
-      engine_settle (e);
-      e->loop_is_ours = false;
-      engine_unlock (e);
-    }
+    if (e->threaded)
+      engine_lend (e);
     json = answer (req->json ? show_json (req, s) : show_text (req, s));
-    if (e->threaded) {
-      engine_lock (e);
-      e->loop_is_ours = true;
-    }
+    if (e->threaded)
+      engine_take_back (e);
   }
   snapshot_free (s);
   return json;

@@ -44,6 +44,35 @@ struct observer {
   void (*stop) (struct engine *e);
 };
 
+/* One way to say "later": something to do, on the engine's queue once at most
+ * however often it was asked for.  It lies in what it is for. */
+struct work {
+  struct list node;             /* alone: not queued */
+  void (*run) (struct work *w);
+};
+extern void work_init (struct work *w, void (*run) (struct work *w));
+/* What it is for goes. */
+extern void work_cancel (struct work *w);
+/* Lock held, from inside libiscsi too.  Before the lock is let go, outside of
+ * libiscsi, in whichever thread; in the order of the calls. */
+extern void engine_soon (struct engine *e, struct work *w);
+/* The same in the service thread, which may start timers, and free sessions. */
+extern void engine_later (struct engine *e, struct work *w);
+
+/* What the engine calls: service/ has them.  Lock held if nothing else is
+ * said. */
+struct engine_hooks {
+  /* Takes what clients have handed over; false: there was nothing. */
+  bool (*take) (struct engine *e);
+  /* Without the lock: these are complete, linked by next. */
+  void (*completed) (struct request *completed);
+  /* Without the lock, after it was let go: has somebody handed something over,
+   * and relied on us since he did not get the lock? */
+  bool (*handed_over) (struct engine *e);
+  /* From time to time, in the service thread; is there work in flight? */
+  bool (*tick) (struct engine *e, double now);
+};
+
 /* clock.c. */
 struct engine_clock {
   uint64_t last_turn;           /* ns, CLOCK_MONOTONIC; 0: none yet */
@@ -51,6 +80,7 @@ struct engine_clock {
 
 struct engine {
   const struct settings *settings;
+  const struct engine_hooks *hooks;
   char initiator_name[ISCSI_NAME_SIZE];
   uint32_t isid_random;         /* 24 bits, one per process; or nexus.c's */
   uint64_t canary;              /* session-io.c: random */
@@ -58,11 +88,11 @@ struct engine {
   pthread_mutex_t lock;
   struct request *_Atomic pending;      /* the one thing outside the lock */
   /* Commands on all sessions.  Written under the lock; a worker that reads it
-   * without may be wrong by a few (engine_submit). */
+   * without may be wrong by a few (service/submit.c). */
   _Atomic unsigned in_flight;
 
   struct ev_loop *loop;
-  ev_async kick;
+  ev_async kick;                /* stop is set, or more work for the loop */
   ev_async submitted;           /* something is in pending */
   ev_timer tick;
   ev_prepare prepare;
@@ -104,19 +134,13 @@ struct engine {
   const struct request *submitter;
   unsigned next_session_id;
   struct request *completed;    /* to be woken after unlock */
-  struct list dispatch;         /* maps with something to send */
-  struct list flush;            /* sessions with something to write */
-  struct list told;             /* internal commands that have an answer */
-  struct list hedges_over;      /* to be freed outside of libiscsi */
   ev_timer hedge_timer;
-  bool hedge_awake;             /* the timer runs, or is about to */
+  struct work hedge_start;      /* the timer */
+  bool hedge_awake;             /* it runs, or is about to */
   bool hedgeable_sent;          /* since its last look */
   uint64_t failovers;           /* commands sent again on another path */
-  ev_timer retry_timer;         /* for what maps have in delayed */
-  bool need_delayed;            /* it may have to run earlier */
-  bool need_fence;              /* fence_check for all maps, soon */
   uint64_t last_origin;
-  bool need_reap, need_watchers;
+  struct list soon, later;      /* struct work */
   bool in_settle;
   bool loop_is_ours;            /* the holder of the lock is the service thread
                                    (or there is none): may touch watchers */
@@ -151,18 +175,44 @@ extern int affinity_choose (enum affinity affinity);
 /* Has this process one CPU only? */
 extern bool affinity_one_cpu (void);
 
+/* Seconds, monotonic, in which this process ran (clock.c).  Any thread. */
+extern double engine_now (void);
+/* What tells the time, in ns: CLOCK_MONOTONIC.  Another one is for tests, and
+ * not to be set while threads run. */
+extern uint64_t (*engine_clock) (void);
+
+/* NULL: errno.  The settings must outlive it. */
+extern struct engine *engine_create (const struct settings *settings,
+                                     const struct engine_hooks *hooks);
+extern void engine_destroy (struct engine *e);
+extern int engine_start_thread (struct engine *e);
+extern void engine_stop_thread (struct engine *e);
+/* (server/README.)  From now on the calling thread has the lock; its loop runs
+ * until ev_break; and it has it no more. */
+extern void engine_own_loop (struct engine *e);
+extern void engine_run (struct engine *e);
+extern void engine_disown_loop (struct engine *e);
 extern void engine_lock (struct engine *e);
 extern void engine_unlock (struct engine *e);
-extern void engine_kick (struct engine *e);
-extern void engine_changed (struct engine *e);  /* lock held */
+/* Lock held: does all work, until there is none left. */
 extern void engine_settle (struct engine *e);
+/* The service thread lets others have the lock, and takes it back: sessions and
+ * maps do not go meanwhile. */
+extern void engine_lend (struct engine *e);
+extern void engine_take_back (struct engine *e);
+/* Any thread, without the lock too: the loop does not block any longer. */
+extern void engine_kick (struct engine *e);
+/* The same, for what clients have handed over. */
+extern void engine_wake (struct engine *e);
+extern void engine_changed (struct engine *e);  /* lock held */
 /* Logs the line; keeps the first (a fatal one wins) for engine_verdict. */
 extern void engine_complain (struct engine *e, bool fatal, const char *fs, ...)
   __attribute__ ((format (printf, 3, 4)));
 extern void engine_note_wwid (struct engine *e, const char *wwid);
+/* WHY: which rule has left it out. */
+extern void engine_note_blacklisted (struct engine *e, const char *portal,
+                                     unsigned lun, const char *why);
 
-/* Seconds, monotonic, in which this process ran (clock.c).  Any thread. */
-extern double engine_now (void);
 /* In (0, 1]: jitter. */
 extern double engine_random (struct engine *e);
 

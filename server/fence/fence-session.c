@@ -87,7 +87,7 @@ reset_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
     return;
   }
   s->fence_done = true;
-  s->deferred_event = SESSION_EV_PROBED;
+  session_event_later (s, SESSION_EV_PROBED);
 }
 
 void
@@ -115,10 +115,7 @@ fence_send_reset (struct map *m)
                   iscsi_get_error (s->ctx));
     return;
   }
-  if (!s->need_flush) {
-    s->need_flush = true;
-    list_add_tail (&s->engine->flush, &s->flush_node);
-  }
+  session_flush_soon (s);
 }
 
 /* Is what S was to end by logging in still there? */
@@ -148,7 +145,7 @@ fence_session_ready (struct session *s)
   else if (s->fence_reset) {
     m->frozen = true;
     m->frozen_since = engine_now ();
-    s->engine->need_fence = true;
+    fence_soon (m);
   }
   else {                        /* to be logged in was all */
     s->fence_done = true;

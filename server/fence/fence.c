@@ -84,7 +84,7 @@ fence_lost (struct command *cmd)
     stop_older_fencers (s);
   }
   m->fence_stats.in_doubt++;
-  m->engine->need_fence = true;
+  fence_soon (m);
   if (!indoubt_add (&m->indoubt, f, cmd->origin, cmd->lba, cmd->blocks)) {
     log_error ("%s: %s: out of memory: until the lost session is fenced, every "
                "write waits", m->name, f->name);
@@ -144,7 +144,7 @@ fence_inherit (struct map *m, const struct nexus *x)
             portal_text (&x->portal, portal, sizeof portal));
   list_add_tail (&m->fences, &f->node);
   m->fence_stats.inherited++;
-  m->engine->need_fence = true;
+  fence_soon (m);
   return true;
 }
 
@@ -187,7 +187,7 @@ act (struct map *m, struct fence *f, enum fence_event event, const char *how)
     m->fence_stats.reinstated++;
     log_info ("%s: %s: session reinstated through %s: the target has ended "
               "the lost one", m->name, f->name, how);
-    m->engine->need_fence = true;
+    fence_soon (m);
     break;
   case FENCE_ACT_RELEASE:
     release (m, f, how);
@@ -451,6 +451,21 @@ fence_check (struct map *m, double now)
   /* Last, for it may fail again and again. */
   if (!start_login (m, true, true))
     start_login (m, false, true);
+}
+
+void
+fence_work (struct work *w)
+{
+  struct map *m = container_of (w, struct map, fencing);
+
+  fence_check (m, engine_now ());
+  nexus_check (m, engine_now ());
+}
+
+void
+fence_soon (struct map *m)
+{
+  engine_later (m->engine, &m->fencing);
 }
 
 bool

@@ -67,6 +67,9 @@ extern bool fence_pending (const struct session *s);
 extern void fence_session_ready (struct session *s);
 /* From the tick, and whenever something has changed. */
 extern void fence_check (struct map *m, double now);
+/* The latter. */
+extern void fence_soon (struct map *m);
+extern void fence_work (struct work *w);        /* for map_new */
 /* Nothing is in doubt any more.  A clean shutdown waits for it, for a while,
  * before it logs out. */
 extern bool fence_settled (const struct engine *e);

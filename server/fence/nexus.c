@@ -226,6 +226,8 @@ open_late (struct nexus_keeper *k, char err[ERR_SIZE])
 static void
 saved (struct nexus_keeper *k, unsigned generation, bool good, const char *err)
 {
+  struct list *l, *next;
+
   if (!good)
     warn (k->engine, k, err);
   else if (k->failed) {
@@ -234,8 +236,10 @@ saved (struct nexus_keeper *k, unsigned generation, bool good, const char *err)
     k->warned = false;
   }
   k->failed = !good;
-  if (!good && !is_allowed (k->engine))
-    k->engine->need_fence = true; /* nexus_check */
+  if (!good && !is_allowed (k->engine)) {
+    list_for_each (l, next, &k->engine->maps)
+      fence_soon (list_entry (l, struct map, node)); /* nexus_check */
+  }
   else {
     k->written = generation;
     open_gates (k->engine, generation);

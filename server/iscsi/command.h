@@ -10,6 +10,7 @@
 #include <iscsi/scsi-lowlevel.h>
 
 #include "base/list.h"
+#include "engine/engine.h"
 #include "scsi/scsi.h"
 
 struct hedge;
@@ -20,7 +21,7 @@ struct session;
 /* One SCSI command; a part of a request.  All under the engine lock from
  * request_run () until its request is complete. */
 struct command {
-  struct list node;             /* in_flight, queue, delayed or told */
+  struct list node;             /* in_flight, queue, parked or delayed */
   struct request *req;          /* NULL: internal (probe, checker) */
   struct path *path;            /* in flight here; NULL: not sent */
   struct session *session;      /* in flight here; NULL: not sent */
@@ -58,10 +59,21 @@ struct command {
   void (*done) (struct command *cmd, enum scsi_result result,
                 const struct sense *sense);
   void *opaque;
-  enum scsi_result result;      /* internal: kept until done is called */
+  struct work answer;           /* internal: calls done, with these two */
+  enum scsi_result result;
   struct sense sense;
 };
 
+/* An internal command: zeroed, but for this.  DONE is called in the service
+ * thread. */
+extern void command_internal (struct command *cmd, unsigned lun,
+                              void (*done) (struct command *cmd,
+                                            enum scsi_result result,
+                                            const struct sense *sense),
+                              void *opaque);
+/* Its answer, or that it was lost, is there. */
+extern void command_tell (struct engine *e, struct command *cmd,
+                          enum scsi_result result, const struct sense *sense);
 extern void command_prepare (struct command *cmd, int cdb_len,
                              enum scsi_xfer_dir dir, void *buf, uint32_t bytes);
 

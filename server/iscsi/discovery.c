@@ -115,7 +115,7 @@ discovery_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
                        "name %s: allow it at the target, or set "
                        "initiator-name=", s->name, e->initiator_name);
   }
-  s->deferred_event = SESSION_EV_PROBED;
+  session_event_later (s, SESSION_EV_PROBED);
 }
 
 void

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Host names: getaddrinfo blocks, so it runs in a thread of its own.  The
- * thread and the session share a job; whoever lets go last frees it, so that
- * a name service that hangs holds up nothing, not even the end. */
+ * thread and the loop share a job; the last of the two frees it, so that a name
+ * service that hangs holds up nothing, not even the end. */
 #include <config.h>
 
 #include <errno.h>
@@ -12,19 +12,23 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "iscsi/session-internal.h"
-#include "multipath/multipath.h"
+#include "conf/conf.h"
+#include "iscsi/resolve.h"
 
 struct resolve_job {
-  pthread_mutex_t lock;         /* covers all below */
+  pthread_mutex_t lock;         /* covers refs, wanted, and the two results */
   unsigned refs;
-  struct engine *engine;        /* NULL: cancelled, nobody waits */
-  bool done;
+  bool wanted;                  /* false: cancelled, the loop may be gone */
+  char address[300];            /* "" on error */
+  char error[300];
   char host[256];
   uint16_t port;
   unsigned choice;              /* which of several addresses */
-  char address[300];            /* "" on error */
-  char error[300];
+  /* The loop's. */
+  struct ev_loop *loop;
+  ev_async answered;
+  void (*done) (void *opaque, const char *address, const char *error);
+  void *opaque;
 };
 
 static void
@@ -85,16 +89,45 @@ resolver (void *opaque)
   pthread_mutex_lock (&job->lock);
   memcpy (job->address, address, sizeof address);
   memcpy (job->error, error, sizeof error);
-  job->done = true;
-  if (job->engine)
-    engine_kick (job->engine);
+  if (job->wanted)
+    ev_async_send (job->loop, &job->answered);
   pthread_mutex_unlock (&job->lock);
   unref (job);
   return NULL;
 }
 
+static void
+answered_cb (EV_P_ ev_async *w, int revents)
+{
+  struct resolve_job *job = w->data;
+  char address[300], error[300];
+
+  (void) revents;
+  pthread_mutex_lock (&job->lock);
+  memcpy (address, job->address, sizeof address);
+  memcpy (error, job->error, sizeof error);
+  pthread_mutex_unlock (&job->lock);
+  ev_async_stop (EV_A_ w);
+  job->done (job->opaque, address[0] ? address : NULL, error);
+  unref (job);
+}
+
+bool
+resolve_numeric (const struct portal *portal, char *address, size_t size)
+{
+  char error[300];
+
+  look_up (portal->host, portal->port, AI_NUMERICHOST, 0, address, size, error,
+           sizeof error);
+  return address[0] != '\0';
+}
+
 struct resolve_job *
-resolve_start (struct session *s)
+resolve_start (struct ev_loop *loop, const struct portal *portal,
+               unsigned choice,
+               void (*done) (void *opaque, const char *address,
+                             const char *error),
+               void *opaque)
 {
   struct resolve_job *job = calloc (1, sizeof *job);
   pthread_attr_t attr;
@@ -103,27 +136,25 @@ resolve_start (struct session *s)
   if (job == NULL)
     return NULL;
   pthread_mutex_init (&job->lock, NULL);
-  job->refs = 1;
-  job->engine = s->engine;
-  snprintf (job->host, sizeof job->host, "%s", s->portal.host);
-  job->port = s->portal.port;
-  job->choice = s->attempt;
-
-  look_up (job->host, job->port, AI_NUMERICHOST, 0,
-           job->address, sizeof job->address, job->error, sizeof job->error);
-  if (job->address[0]) {
-    job->done = true;
-    return job;
-  }
-
   job->refs = 2;
+  job->wanted = true;
+  job->loop = loop;
+  job->done = done;
+  job->opaque = opaque;
+  snprintf (job->host, sizeof job->host, "%s", portal->host);
+  job->port = portal->port;
+  job->choice = choice;
+  ev_async_init (&job->answered, answered_cb);
+  job->answered.data = job;
+  ev_async_start (loop, &job->answered);
+
   pthread_attr_init (&attr);
   pthread_attr_setdetachstate (&attr, PTHREAD_CREATE_DETACHED);
   if (pthread_create (&thread, &attr, resolver, job) != 0) {
     job->refs = 1;
     snprintf (job->error, sizeof job->error, "cannot start a thread to "
               "resolve '%s'", job->host);
-    job->done = true;
+    ev_async_send (loop, &job->answered);
   }
   pthread_attr_destroy (&attr);
   return job;
@@ -132,31 +163,9 @@ resolve_start (struct session *s)
 void
 resolve_cancel (struct resolve_job *job)
 {
+  ev_async_stop (job->loop, &job->answered);
   pthread_mutex_lock (&job->lock);
-  job->engine = NULL;
+  job->wanted = false;
   pthread_mutex_unlock (&job->lock);
   unref (job);
-}
-
-void
-resolve_poll (struct session *s)
-{
-  struct resolve_job *job = s->resolving;
-  char address[300], error[300];
-  bool done;
-
-  if (job == NULL)
-    return;
-  pthread_mutex_lock (&job->lock);
-  done = job->done;
-  if (done) {
-    memcpy (address, job->address, sizeof address);
-    memcpy (error, job->error, sizeof error);
-  }
-  pthread_mutex_unlock (&job->lock);
-  if (!done)
-    return;
-  s->resolving = NULL;
-  unref (job);
-  session_resolved (s, address[0] ? address : NULL, error);
 }

@@ -128,8 +128,8 @@ ping_others (struct session *s, double now)
   }
 }
 
-void
-session_check_health (struct session *s, double now)
+static void
+check_health (struct session *s, double now)
 {
   const struct settings *st = s->engine->settings;
   struct health_input in = {
@@ -178,4 +178,16 @@ session_check_health (struct session *s, double now)
                   st->command_timeout);
     break;
   }
+}
+
+void
+session_tick (struct session *s, double now)
+{
+  check_health (s, now);
+  if (s->worker_polls && !s->used)
+    session_unsolo (s);
+  s->used = false;
+  /* After TASK SET FULL the depth comes back slowly. */
+  if (s->depth < s->engine->settings->queue_depth && s->limit_now > 0)
+    s->limit_now = ++s->depth;
 }

@@ -15,6 +15,7 @@
 
 #include "iscsi/session-internal.h"
 #include "multipath/multipath.h"
+#include "fence/fence.h"
 #include "multipath/hedge.h"
 
 static enum scsi_result
@@ -59,8 +60,7 @@ session_unsolo (struct session *s)
   if (!s->worker_polls)
     return;
   s->worker_polls = false;
-  s->engine->need_watchers = true;
-  engine_kick (s->engine);
+  engine_later (s->engine, &s->watch);
 }
 
 static void
@@ -74,8 +74,7 @@ count_solo (struct session *s, const struct command *cmd)
   else if (s->solo < SOLO_ENOUGH && ++s->solo == SOLO_ENOUGH &&
            s->state == SESSION_UP) {
     s->worker_polls = true;
-    s->engine->need_watchers = true;
-    engine_kick (s->engine);
+    engine_later (s->engine, &s->watch);
   }
 }
 
@@ -107,10 +106,8 @@ release (struct command *cmd)
     selector_end_io (&cmd->path->sel, cmd->bytes);
     cmd->accounted = false;
     /* A reset waits for the last answer. */
-    if (cmd->path->map->frozen) {
-      s->engine->need_fence = true;
-      engine_kick (s->engine);
-    }
+    if (cmd->path->map->frozen)
+      fence_soon (cmd->path->map);
   }
   session_offer_room (s);
 }
@@ -195,11 +192,8 @@ command_cb (struct iscsi_context *ctx, int status, void *command_data,
     command_answered (cmd, result, &sense);
   else if (cmd->hedge != NULL)
     hedge_answered (cmd, result, &sense);
-  else {
-    cmd->result = result;
-    cmd->sense = sense;
-    list_add_tail (&s->engine->told, &cmd->node);
-  }
+  else
+    command_tell (s->engine, cmd, result, &sense);
 }
 
 bool
@@ -242,10 +236,7 @@ session_submit (struct session *s, struct command *cmd)
     s->sends_data = true;
   count_solo (s, cmd);
 
-  if (!s->need_flush) {
-    s->need_flush = true;
-    list_add_tail (&s->engine->flush, &s->flush_node);
-  }
+  session_flush_soon (s);
   /* From libiscsi 1.20.3 on the callback may run in here: cmd is not ours
    * any more afterwards. */
   if (s->dying ||
@@ -319,9 +310,33 @@ session_flush (struct session *s)
   if (!s->dying &&
       (guard_unsent (s) || (iscsi_which_events (s->ctx) & POLLOUT))) {
     session_unsolo (s);
-    s->engine->need_watchers = true;
-    engine_kick (s->engine);
+    engine_later (s->engine, &s->watch);
   }
+}
+
+void
+session_flush_soon (struct session *s)
+{
+  engine_soon (s->engine, &s->flush);
+}
+
+static void
+flush (struct work *w)
+{
+  session_flush (container_of (w, struct session, flush));
+}
+
+static void
+watch (struct work *w)
+{
+  session_update_watcher (container_of (w, struct session, watch));
+}
+
+void
+session_works_init (struct session *s)
+{
+  work_init (&s->flush, flush);
+  work_init (&s->watch, watch);
 }
 
 /* The fd is ready.  Also a worker's business when the session is up: then
@@ -341,12 +356,13 @@ session_ready (struct session *s, int revents)
     s->last_rx = now;
   }
   service (s, revents);
-  if (!s->dying && s->deferred_event >= 0 && s->engine->loop_is_ours) {
-    const enum session_event ev = s->deferred_event;
+}
 
-    s->deferred_event = -1;
-    session_event (s, ev);
-  }
+void
+session_event_later (struct session *s, enum session_event ev)
+{
+  s->event = ev;
+  engine_later (s->engine, &s->event_work);
 }
 
 void
@@ -363,6 +379,5 @@ session_kill (struct session *s, enum session_failure failure,
   va_start (args, fs);
   vsnprintf (s->why, sizeof s->why, fs, args);
   va_end (args);
-  s->engine->need_reap = true;
-  engine_kick (s->engine);
+  engine_later (s->engine, &s->reap);
 }

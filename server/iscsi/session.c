@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #include "base/compat.h"
+#include "iscsi/resolve.h"
 #include "iscsi/session-internal.h"
 #include "multipath/multipath.h"
 #include "rules/health.h"
@@ -25,6 +26,8 @@
 /* Identifying all LUNs may take longer than a login, but not for ever. */
 #define PROBE_TIMEOUT 30.0
 
+static void event_cb (struct work *w);
+static void reap (struct work *w);
 static void io_cb (EV_P_ ev_io *w, int revents);
 static void timer_cb (EV_P_ ev_timer *w, int revents);
 
@@ -64,11 +67,13 @@ session_new (struct engine *e, enum session_kind kind,
   s->isid_random = e->isid_random;
   s->isid_qualifier = free_qualifier (e);
   s->depth = e->settings->queue_depth;
-  s->deferred_event = -1;
   list_init (&s->in_flight);
   list_init (&s->paths);
   turns_init (&s->turns);
-  list_init (&s->flush_node);
+  session_works_init (s);
+  work_init (&s->reap, reap);
+  work_init (&s->event_work, event_cb);
+  work_init (&s->look, session_look);
   ev_init (&s->io, io_cb);
   /* What has come is looked at before any deadline. */
   ev_set_priority (&s->io, 1);
@@ -126,14 +131,13 @@ teardown (struct session *s, bool abort)
   }
   s->dying = false;
   s->limit_now = 0;
-  s->want_probe = false;
+  s->look_again = false;
   s->ping_sent = 0;
   s->unacked_since = 0;
   s->solo = 0;
   s->worker_polls = false;
-  s->deferred_event = -1;
-  list_del (&s->flush_node);
-  s->need_flush = false;
+  work_cancel (&s->event_work);
+  work_cancel (&s->flush);
 
   list_for_each (l, next, &s->paths)
     /* The login that follows takes the UNIT ATTENTIONs. */
@@ -154,11 +158,8 @@ teardown (struct session *s, bool abort)
       command_lost (cmd);
     else if (cmd->hedge != NULL)
       hedge_lost (cmd);
-    else {
-      cmd->result = RESULT_LOST;
-      cmd->sense.valid = false;
-      list_add_tail (&e->told, &cmd->node);
-    }
+    else
+      command_tell (e, cmd, RESULT_LOST, NULL);
   }
   probe_cancel (s);
 }
@@ -172,6 +173,9 @@ session_free (struct session *s)
   while (!list_empty (&s->paths))
     path_free (list_entry (s->paths.next, struct path, session_node));
   list_del (&s->node);
+  work_cancel (&s->reap);
+  work_cancel (&s->watch);
+  work_cancel (&s->look);
   guard_free (s);
   free (s);
 }
@@ -198,6 +202,35 @@ settled (struct session *s)
   e->alone = e->maps.next;
 }
 
+static void
+resolved (void *opaque, const char *address, const char *error)
+{
+  struct session *s = opaque;
+
+  s->resolving = NULL;
+  if (s->state != SESSION_RESOLVE || s->dying)
+    return;
+  if (address == NULL) {
+    session_kill (s, FAIL_RESOLVE, "%s", error);
+    return;
+  }
+  snprintf (s->address, sizeof s->address, "%s", address);
+  session_event (s, SESSION_EV_RESOLVED);
+}
+
+static void
+act_resolve (struct session *s)
+{
+  if (resolve_numeric (&s->portal, s->address, sizeof s->address)) {
+    session_event (s, SESSION_EV_RESOLVED);
+    return;
+  }
+  s->resolving = resolve_start (s->engine->loop, &s->portal, s->attempt,
+                                resolved, s);
+  if (s->resolving == NULL)
+    session_kill (s, FAIL_RESOLVE, "out of memory");
+}
+
 static double
 login_patience (const struct session *s)
 {
@@ -214,7 +247,7 @@ connect_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
   if (s->dying)
     return;
   if (status == SCSI_STATUS_GOOD)
-    s->deferred_event = SESSION_EV_CONNECTED;
+    session_event_later (s, SESSION_EV_CONNECTED);
   else
     session_kill (s, FAIL_UNREACHABLE, "cannot connect: %s",
                   iscsi_get_error (ctx));
@@ -271,9 +304,9 @@ login_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
   if (s->dying)
     return;
   if (status == SCSI_STATUS_GOOD)
-    s->deferred_event = SESSION_EV_LOGGED_IN;
+    session_event_later (s, SESSION_EV_LOGGED_IN);
   else if (status == SCSI_STATUS_REDIRECT)
-    s->deferred_event = SESSION_EV_REDIRECT;
+    session_event_later (s, SESSION_EV_REDIRECT);
   else
     login_failed (s);
 }
@@ -287,7 +320,7 @@ logout_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
   (void) status;
   (void) data;
   if (!s->dying)
-    s->deferred_event = SESSION_EV_LOGGED_OUT;
+    session_event_later (s, SESSION_EV_LOGGED_OUT);
 }
 
 static void
@@ -389,8 +422,8 @@ act_up (struct session *s)
   s->fence_plain = false;
   /* What was said to have changed while it was looked at may lie behind what
    * was looked at: once more first. */
-  if (s->want_probe)
-    engine_kick (s->engine);
+  if (s->look_again)
+    engine_later (s->engine, &s->look);
   else
     s->limit_now = s->depth;
   list_for_each (l, next, &s->paths) {
@@ -486,12 +519,10 @@ act_close (struct session *s, bool clean)
                 "session closed");
   teardown (s, !clean);
   settled (s);
-  if (s->kind == SESSION_FENCE)
-    s->engine->need_fence = true;
-  if (s->forget) {
-    s->engine->need_reap = true;
-    engine_kick (s->engine);
-  }
+  if (s->kind == SESSION_FENCE && s->fence_map != NULL)
+    fence_soon (s->fence_map);
+  if (s->forget)
+    engine_later (s->engine, &s->reap);
 }
 
 void
@@ -513,10 +544,7 @@ session_event (struct session *s, enum session_event ev)
     break;
   case SESSION_ACT_RESOLVE:
     set_timer (s, login_patience (s));
-    s->resolving = resolve_start (s);
-    if (s->resolving == NULL)
-      session_kill (s, FAIL_RESOLVE, "out of memory");
-    resolve_poll (s);
+    act_resolve (s);
     break;
   case SESSION_ACT_CONNECT:
     act_connect (s);
@@ -558,24 +586,37 @@ session_event (struct session *s, enum session_event ev)
 
 /* ---- what the loop tells ------------------------------------------------------ */
 
-void
-session_reap (struct session *s)
+static void
+reap (struct work *w)
 {
-  session_event (s, SESSION_EV_LOST);
+  struct session *s = container_of (w, struct session, reap);
+
+  if (s->dying)
+    session_event (s, SESSION_EV_LOST);
+  if (s->forget && s->state == SESSION_CLOSED)
+    session_free (s);
 }
 
 void
-session_resolved (struct session *s, const char *address, const char *error)
+session_forget (struct session *s)
 {
-  if (s->state != SESSION_RESOLVE)
-    return;
-  if (address == NULL) {
-    session_kill (s, FAIL_RESOLVE, "%s", error);
-    return;
-  }
-  snprintf (s->address, sizeof s->address, "%s", address);
-  session_event (s, SESSION_EV_RESOLVED);
+  s->forget = true;
+  if (s->state == SESSION_CLOSED)
+    engine_later (s->engine, &s->reap);
 }
+
+static void
+event_cb (struct work *w)
+{
+  struct session *s = container_of (w, struct session, event_work);
+
+  if (s->dying)
+    return;
+  session_event (s, s->event);
+  session_flush_soon (s);
+  session_update_watcher (s);
+}
+
 
 void
 session_update_watcher (struct session *s)

@@ -50,15 +50,17 @@ struct session {
   struct iscsi_context *ctx;    /* NULL: no connection */
   struct guard guard;
   bool dying;                   /* ctx is dead; service thread will reap it */
-  bool need_flush;              /* in engine->flush */
+  struct work flush;            /* send what libiscsi has queued */
+  struct work watch;            /* session_update_watcher */
+  struct work reap;             /* it is dying, or closed and to be forgotten */
+  struct work event_work;       /* event, from a callback */
+  enum session_event event;
   bool sends_data;              /* a write was submitted since the last flush */
   /* Commands that were alone in flight, in a row; see server/README. */
   unsigned solo;
   bool worker_polls;
   bool used;                    /* since the last tick */
   struct turns turns;           /* of its paths, while there is no room */
-  struct list flush_node;
-  int deferred_event;           /* session_event from a callback; -1 none */
   enum session_failure failure;
   char why[400];                /* text of the last failure */
   unsigned attempt;             /* since the last success */
@@ -90,7 +92,8 @@ struct session {
   unsigned depth;               /* limit; queue_depth at most, less after
                                    TASK SET FULL */
   unsigned limit_now;           /* depth while up, else 0: selectors look here */
-  bool want_probe;              /* the target said that something changed */
+  bool look_again;              /* the target said that something changed: */
+  struct work look;             /* look what is behind it, if that is possible */
   double last_rx;
   double ping_sent;
   double awake_since;           /* answers come in, without a gap */
@@ -107,11 +110,13 @@ extern struct session *session_new (struct engine *e, enum session_kind kind,
                                     const char *target);
 extern void session_free (struct session *s);
 extern void session_event (struct session *s, enum session_event ev);
-extern void session_reap (struct session *s);
 extern void session_update_watcher (struct session *s);
-extern void session_check_health (struct session *s, double now);
-extern void session_resolved (struct session *s, const char *address,
-                              const char *error);
+/* From the engine's tick. */
+extern void session_tick (struct session *s, double now);
+/* From a callback of libiscsi: EV, once that has returned. */
+extern void session_event_later (struct session *s, enum session_event ev);
+/* It is to be freed as soon as it is closed. */
+extern void session_forget (struct session *s);
 /* session-io.c: any thread, lock held. */
 extern void session_submit (struct session *s, struct command *cmd);
 extern bool session_has_room (const struct session *s);
@@ -122,8 +127,9 @@ extern void session_count (struct session *s, int n);
 extern bool session_is_solo (const struct session *s);
 /* Back to the service thread. */
 extern void session_unsolo (struct session *s);
-/* Send what libiscsi has queued.  Not from inside a callback. */
+/* Send what libiscsi has queued: at once (not from inside a callback), or soon. */
 extern void session_flush (struct session *s);
+extern void session_flush_soon (struct session *s);
 /* The connection is no good any more.  Safe everywhere, callbacks too. */
 extern void session_kill (struct session *s, enum session_failure failure,
                           const char *fs, ...)

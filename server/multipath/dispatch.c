@@ -16,6 +16,48 @@
 /* With the server going down, a busy target gets this many seconds. */
 #define BUSY_AT_END 2.0
 
+static void
+dispatch (struct work *w)
+{
+  map_dispatch (container_of (w, struct map, dispatch));
+}
+
+static void start_retry_timer (struct work *w);
+
+static void
+retry_cb (EV_P_ ev_timer *w, int revents)
+{
+  struct map *m = w->data;
+
+  (void) loop;
+  (void) revents;
+  map_wake_delayed (m, engine_now ());
+  engine_later (m->engine, &m->retry_start);
+}
+
+void
+map_works_init (struct map *m)
+{
+  work_init (&m->dispatch, dispatch);
+  work_init (&m->retry_start, start_retry_timer);
+  ev_init (&m->retry_timer, retry_cb);
+  m->retry_timer.data = m;
+}
+
+void
+map_works_cancel (struct map *m)
+{
+  work_cancel (&m->dispatch);
+  work_cancel (&m->retry_start);
+  ev_timer_stop (m->engine->loop, &m->retry_timer);
+}
+
+void
+schedule_dispatch (struct map *m)
+{
+  engine_soon (m->engine, &m->dispatch);
+}
+
 /* By tag; those of a client stay in order, since its tags grow. */
 static void
 enqueue (struct map *m, struct command *cmd)
@@ -130,8 +172,7 @@ map_dispatch (struct map *m)
       list_add_tail (&m->parked, &cmd->node);
       if (!list_empty (&m->fences))     /* not for the state file */
         m->fence_stats.parked++;
-      m->engine->need_fence = true;
-      engine_kick (m->engine);
+      fence_soon (m);
       continue;
     }
     p = map_select_path (m, cmd->bytes);
@@ -196,14 +237,13 @@ retry (struct map *m, struct command *cmd, const struct verdict *v,
   }
   cmd->not_before = now + delay_ms / 1000.;
   list_add_tail (&m->delayed, &cmd->node);
-  if (!m->engine->need_delayed) {
-    m->engine->need_delayed = true;
-    engine_kick (m->engine);
-  }
+  engine_later (m->engine, &m->retry_start);
 }
 
-double
-map_delayed_until (const struct map *m)
+/* When the first of those that wait for their next try is to have it; 0: none
+ * waits. */
+static double
+delayed_until (const struct map *m)
 {
   const struct list *l;
   double until = 0;
@@ -215,6 +255,21 @@ map_delayed_until (const struct map *m)
       until = t;
   }
   return until;
+}
+
+static void
+start_retry_timer (struct work *w)
+{
+  struct map *m = container_of (w, struct map, retry_start);
+  const double until = delayed_until (m), wait = until - engine_now ();
+
+  if (until == 0)
+    return;
+  ev_timer_stop (m->engine->loop, &m->retry_timer);
+  ev_timer_set (&m->retry_timer, wait > 0 ? wait : 0, 0.);
+  /* The loop's idea of now may be old. */
+  ev_now_update (m->engine->loop);
+  ev_timer_start (m->engine->loop, &m->retry_timer);
 }
 
 void
@@ -310,12 +365,11 @@ path_verdict_actions (struct path *p, const struct verdict *v)
   if (v->actions & ACTION_LOWER_DEPTH)
     lower_depth (s);
   if (v->actions & (ACTION_CHECK_CAPACITY | ACTION_CHECK_IDENTITY))
-    s->want_probe = true;
+    session_look_again (s);
   if (v->actions & ACTION_CHECK_IDENTITY) {
     /* Perhaps another disk is there now: not one more command this way before
      * that is known.  act_up () opens the session again after the probe. */
     s->limit_now = 0;
-    engine_kick (s->engine);
     return;
   }
   fence_heard (p, v->actions);

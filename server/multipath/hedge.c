@@ -67,21 +67,18 @@ over_if_unused (struct hedge *h)
   list_del (&h->node);
   m->hedging.nr_out--;
   m->hedging.bytes_out -= h->cmd.bytes;
-  list_add_tail (&m->engine->hedges_over, &h->node);
+  engine_soon (m->engine, &h->over);
 }
 
-void
-hedge_sweep (struct engine *e)
+static void
+hedge_free (struct work *w)
 {
-  while (!list_empty (&e->hedges_over)) {
-    struct hedge *h = list_entry (e->hedges_over.next, struct hedge, node);
+  struct hedge *h = container_of (w, struct hedge, over);
 
-    list_del (&h->node);
-    if (h->last)
-      free (h->parts);
-    free (h->buf);
-    free (h);
-  }
+  if (h->last)
+    free (h->parts);
+  free (h->buf);
+  free (h);
 }
 
 void
@@ -251,6 +248,7 @@ hedge (struct command *first, double now)
     return;
   }
   h->map = m;
+  work_init (&h->over, hedge_free);
   h->original = first;
   h->in_flight = true;
   list_add_tail (&m->hedging.out, &h->node);
@@ -362,21 +360,23 @@ look_cb (EV_P_ ev_timer *w, int revents)
   ev_timer_start (EV_A_ w);
 }
 
-void
-hedge_init (struct engine *e)
+static void
+start_timer (struct work *w)
 {
-  list_init (&e->hedges_over);
-  ev_init (&e->hedge_timer, look_cb);
-  e->hedge_timer.data = e;
-}
+  struct engine *e = container_of (w, struct engine, hedge_start);
 
-void
-hedge_wake (struct engine *e)
-{
   if (!e->hedge_awake || ev_is_active (&e->hedge_timer))
     return;
   ev_timer_set (&e->hedge_timer, least_limit (e), 0.);
   ev_timer_start (e->loop, &e->hedge_timer);
+}
+
+void
+hedge_init (struct engine *e)
+{
+  work_init (&e->hedge_start, start_timer);
+  ev_init (&e->hedge_timer, look_cb);
+  e->hedge_timer.data = e;
 }
 
 void
@@ -389,7 +389,7 @@ hedge_sent (struct command *cmd)
     return;
   /* Once for each time that there is something to do again. */
   e->hedge_awake = true;
-  engine_kick (e);
+  engine_later (e, &e->hedge_start);
 }
 
 void

@@ -24,7 +24,7 @@
  *   own buffer, for nobody.  Who fails goes on as if there were no hedge.
  *
  * A hedge ends when neither the second read nor an orphan is in flight.  It
- * is freed by engine_settle (), never inside of libiscsi.
+ * is freed by the work queue, never inside of libiscsi.
  *
  * All of this under the engine lock; hedge_check () in the service thread.
  */
@@ -38,7 +38,8 @@
 #define HEDGE_MAX_BYTES (8 * 1024 * 1024)
 
 struct hedge {
-  struct list node;             /* map->hedging.out, then engine->hedges_over */
+  struct list node;             /* map->hedging.out */
+  struct work over;             /* frees it, outside of libiscsi */
   struct map *map;
   struct command cmd;           /* the second read */
   bool in_flight;               /* cmd is */
@@ -66,12 +67,8 @@ extern void hedge_answered (struct command *cmd, enum scsi_result result,
                             const struct sense *sense);
 /* Its session died: ctx destroyed. */
 extern void hedge_lost (struct command *cmd);
-/* Frees what is over. */
-extern void hedge_sweep (struct engine *e);
 
-/* Service thread: the timer, and what is done when a read was sent while it
- * was off. */
+/* The timer. */
 extern void hedge_init (struct engine *e);
-extern void hedge_wake (struct engine *e);
 
 #endif /* MPISCSI_HEDGE_H */

@@ -86,7 +86,8 @@ map_new (struct engine *e, const struct lu_facts *facts, const char *target)
   m->hedges = m->settings.hedged_reads;
   list_init (&m->fences);
   indoubt_init (&m->indoubt);
-  list_init (&m->dispatch_node);
+  map_works_init (m);
+  work_init (&m->fencing, fence_work);
   m->transfer_limit = TRANSFER_LIMIT;
   if (facts->max_transfer > 0 &&
       (uint64_t) facts->max_transfer * facts->block_size < m->transfer_limit)
@@ -138,7 +139,8 @@ map_free (struct map *m)
 {
   map_fail_all (m, ESHUTDOWN);
   fence_forget (m);
-  list_del (&m->dispatch_node);
+  map_works_cancel (m);
+  work_cancel (&m->fencing);
   list_del (&m->node);
   free (m->groups);
   free (m->name);
@@ -524,7 +526,7 @@ map_capacity_seen (struct map *m, const struct path *seen)
       struct path *p = list_entry (l, struct path, map_node);
 
       if (path_is_usable (p->state) && p->facts.blocks == m->facts.blocks)
-        p->session->want_probe = true;
+        session_look_again (p->session);
     }
     return;
   }
@@ -539,6 +541,6 @@ map_capacity_seen (struct map *m, const struct path *seen)
     struct path *p = list_entry (l, struct path, map_node);
 
     if (p->state == PATH_WRONG && session_is_full_feature (p->session->state))
-      p->session->want_probe = true;
+      session_look_again (p->session);
   }
 }

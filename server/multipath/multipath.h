@@ -27,6 +27,13 @@ struct registrant;
 /* probe.c: identify the LUNs of a session (all, or one path's again). */
 extern void probe_start (struct session *s);
 extern void probe_cancel (struct session *s);
+/* Lock held: something may have changed there.  Once more, as soon as it is up
+ * and no probe is running. */
+extern void session_look_again (struct session *s);
+/* Service thread: is that so now?  From the tick. */
+extern void session_look_again_if_wanted (struct session *s);
+/* For session_new: session->look. */
+extern void session_look (struct work *w);
 
 struct path {
   struct selector_path sel;
@@ -81,7 +88,10 @@ struct fence_stats {
 struct map {
   struct engine *engine;
   struct list node;             /* engine->maps */
-  struct list dispatch_node;    /* engine->dispatch, or alone */
+  struct work dispatch;         /* map_dispatch */
+  ev_timer retry_timer;         /* for what is in delayed */
+  struct work retry_start;
+  struct work fencing;          /* fence_check, nexus_check */
   char *name;                   /* alias, else WWID */
   char wwid[WWID_SIZE];
   char target[ISCSI_NAME_SIZE]; /* where it was found first */
@@ -208,14 +218,15 @@ extern struct path *map_select_path (struct map *m, uint32_t bytes);
 /* dispatch.c: lock held. */
 extern void map_submit (struct map *m, struct request *req);
 extern void map_dispatch (struct map *m);
+/* For map_new, map_free. */
+extern void map_works_init (struct map *m);
+extern void map_works_cancel (struct map *m);
 /* Before the lock is let go. */
 extern void schedule_dispatch (struct map *m);
 extern void map_requeue (struct map *m, struct command *cmd);
 /* From the tick: queueing without a path may be over; failback may be due. */
 extern void map_check (struct map *m, double now);
 extern void map_wake_delayed (struct map *m, double now);
-/* When the first of what waits for its next try is due; 0: nothing does. */
-extern double map_delayed_until (const struct map *m);
 extern void map_fail_all (struct map *m, int error);
 /* For command_answered and hedge.c: what an answer says of the path and its
  * target besides; and the statistics of a good one. */

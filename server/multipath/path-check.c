@@ -38,11 +38,7 @@ ask_identity (struct path *p)
 
   if (!have_buffer (p) || !session_has_room (p->session))
     return;
-  memset (cmd, 0, sizeof *cmd);
-  list_init (&cmd->node);
-  cmd->lun = p->lun;
-  cmd->done = check_done;
-  cmd->opaque = p;
+  command_internal (cmd, p->lun, check_done, p);
   cmd->may_be_short = true;
   command_prepare (cmd, cdb_inquiry (cmd->cdb, true, 0x83, IDENTITY_SIZE),
                    SCSI_XFER_READ, p->check_buf, IDENTITY_SIZE);
@@ -100,7 +96,7 @@ check_done (struct command *cmd, enum scsi_result result,
                                             p->check_sent, 0.5);
   }
   if (v.actions & (ACTION_CHECK_CAPACITY | ACTION_CHECK_IDENTITY))
-    p->session->want_probe = true;
+    session_look_again (p->session);
   if (v.kind == VERDICT_PATH)
     path_event (p, PATH_EV_IO_ERROR, sense_text (sense, text, sizeof text));
   else if (p->check_identity)
@@ -121,11 +117,7 @@ send_check (struct path *p, double now)
   if (!session_has_room (p->session) || p->map->frozen)
     return;
   p->check_identity = false;
-  memset (cmd, 0, sizeof *cmd);
-  list_init (&cmd->node);
-  cmd->lun = p->lun;
-  cmd->done = check_done;
-  cmd->opaque = p;
+  command_internal (cmd, p->lun, check_done, p);
   if (read) {
     /* One block from the start of the disk, as dm's directio reads it. */
     if (!have_buffer (p))
@@ -192,7 +184,7 @@ path_check (struct path *p, double now)
      * full identification can bring it back. */
     p->check_interval = st->polling_interval;
     if (p->state != PATH_ADMIN && p->state != PATH_FENCED)
-      s->want_probe = true;
+      session_look_again (s);
     return;
   }
   if (p->sel.slow)

@@ -131,15 +131,14 @@ path_event (struct path *p, enum path_event ev, const char *why)
               p->session->name, checker_name (m));
     log_info ("%s: reinstated", p->session->name);
     /* It need not wait for the session's other LUNs to be identified. */
-    if (!p->session->dying && !p->session->want_probe &&
+    if (!p->session->dying && !p->session->look_again &&
         session_is_full_feature (p->session->state))
       p->session->limit_now = p->session->depth;
     map_path_reinstated (m, p);
     log_remaining (m);
     break;
   case PATH_ACT_CHECK:
-    p->session->want_probe = true;
-    engine_kick (m->engine);
+    session_look_again (p->session);
     break;
   }
   if (t.next != from && m->engine->observer)
@@ -271,7 +270,7 @@ new_path (struct session *s, unsigned lun, const struct lu_facts *facts,
   p->check_interval = e->settings->polling_interval;
   p->next_check = engine_now () + p->check_interval;
   selector_path_init (&p->sel);
-  list_init (&p->check.node);
+  command_internal (&p->check, lun, NULL, NULL);
   p->sel.limit = e->settings->queue_depth;
   p->sel.shared_in_flight = &s->nr_in_flight;
   p->sel.shared_limit = &s->limit_now;
@@ -297,14 +296,14 @@ new_path (struct session *s, unsigned lun, const struct lu_facts *facts,
     free (p->fence);
   free (p);
   engine_complain (e, false, "%s: LUN %u: out of memory", s->name, lun);
-  s->want_probe = true;         /* try again */
+  s->look_again = true;         /* at the next tick */
 }
 
 void
 path_free (struct path *p)
 {
   list_del (&p->session_node);
-  list_del (&p->check.node);
+  work_cancel (&p->check.answer);
   map_remove_path (p->map, p);
   free (p->check_buf);
   free (p->fence);
@@ -400,9 +399,7 @@ path_identified (struct session *s, unsigned lun,
     if (conf_blacklisted (st, facts, s->target, &s->portal, why,
                           sizeof why)) {
       log_info ("%s: LUN %u: %s", s->name, lun, why);
-      if (e->blacklisted++ == 0)
-        snprintf (e->blacklisted_first, sizeof e->blacklisted_first,
-                  "%.200s: LUN %u is %s", s->name, lun, why);
+      engine_note_blacklisted (e, s->name, lun, why);
       return;
     }
     if (st->wwid && strcmp (st->wwid, facts->wwid) != 0) {

@@ -350,17 +350,13 @@ send_register (struct probe *pr)
     run_later (pr, REGISTER_TURN);
     return;
   }
-  memset (cmd, 0, sizeof *cmd);
-  list_init (&cmd->node);
+  command_internal (cmd, pr->luns[pr->current], probe_done, pr);
   memset (pr->answer, 0, sizeof pr->answer);
   len = registration_command (&pr->registration, cmd->cdb, ANSWER_SIZE,
                               pr->answer, &in);
-  cmd->lun = pr->luns[pr->current];
   command_prepare (cmd, len, in ? SCSI_XFER_READ : SCSI_XFER_WRITE, pr->answer,
                    in ? ANSWER_SIZE : PR_PARAMETERS);
   cmd->may_be_short = true;
-  cmd->done = probe_done;
-  cmd->opaque = pr;
   pr->in_flight = true;
   session_submit (pr->session, cmd);
 }
@@ -491,7 +487,7 @@ take_news (struct probe *pr, unsigned lun, unsigned actions)
   if (p != NULL)
     fence_heard (p, actions);
   if (actions & (ACTION_CHECK_CAPACITY | ACTION_CHECK_IDENTITY))
-    s->want_probe = true;
+    session_look_again (s);
 }
 
 static void
@@ -503,7 +499,7 @@ give_up (struct probe *pr)
     session_kill (s, FAIL_TIMEOUT, "the target is too busy to be identified");
     return;
   }
-  s->want_probe = true;
+  s->look_again = true;         /* at the next tick */
   probe_cancel (s);
 }
 
@@ -592,12 +588,10 @@ run_step (struct probe *pr)
     return;
   }
 
-  memset (cmd, 0, sizeof *cmd);
-  list_init (&cmd->node);
+  command_internal (cmd, 0, probe_done, pr);
   if (pr->step == STEP_REPORT_LUNS) {
     alloc = 16 + 8 * MAX_LUNS;
     len = cdb_report_luns (cmd->cdb, alloc);
-    cmd->lun = 0;
   }
   else {
     while (pr->step < NR_STEPS &&
@@ -614,8 +608,6 @@ run_step (struct probe *pr)
   /* A short answer must not show what the one before left there. */
   memset (pr->answer, 0, alloc);
   cmd->may_be_short = true;
-  cmd->done = probe_done;
-  cmd->opaque = pr;
   pr->in_flight = true;
   session_submit (s, cmd);
 }
@@ -651,8 +643,8 @@ probe_start (struct session *s)
     run_step (pr);
 }
 
-/* The session ended.  An answer that is on its way to probe_done (in
- * engine->told) still points to us. */
+/* The session ended.  An answer that is on its way to probe_done still points
+ * to us. */
 void
 probe_cancel (struct session *s)
 {
@@ -667,4 +659,28 @@ probe_cancel (struct session *s)
     pr->cancelled = true;
   else
     free (pr);
+}
+
+void
+session_look_again_if_wanted (struct session *s)
+{
+  /* While one runs, what changed may lie behind it: then once more. */
+  if (s->look_again && s->probe == NULL && s->state == SESSION_UP &&
+      !s->dying) {
+    s->look_again = false;
+    probe_start (s);
+  }
+}
+
+void
+session_look (struct work *w)
+{
+  session_look_again_if_wanted (container_of (w, struct session, look));
+}
+
+void
+session_look_again (struct session *s)
+{
+  s->look_again = true;
+  engine_later (s->engine, &s->look);
 }

@@ -368,7 +368,7 @@ registrant_heard (struct path *p, unsigned actions)
 {
   if ((actions & ACTION_CHECK_REGISTRATION) && p->map->registrant != NULL &&
       p->map->registrant->state == REGISTRANT_REGISTERED) {
-    p->session->want_probe = true;
+    session_look_again (p->session);
     engine_kick (p->map->engine);
   }
 }

@@ -114,8 +114,7 @@ service_client_resized (struct service_client *c, uint64_t blocks)
     return true;
   engine_lock (c->map->engine);
   list_for_each (l, next, &c->map->paths)
-    list_entry (l, struct path, map_node)->session->want_probe = true;
-  engine_kick (c->map->engine);
+    session_look_again (list_entry (l, struct path, map_node)->session);
   engine_unlock (c->map->engine);
   return false;
 }

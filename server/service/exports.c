@@ -103,15 +103,6 @@ map_get_facts (struct map *m, struct lu_facts *facts)
 }
 
 void
-engine_changed (struct engine *e)
-{
-  pthread_mutex_lock (&e->changed_lock);
-  e->changes++;
-  pthread_cond_broadcast (&e->changed);
-  pthread_mutex_unlock (&e->changed_lock);
-}
-
-void
 engine_each_map (struct engine *e, void (*f) (struct map *m, void *opaque),
                  void *opaque)
 {

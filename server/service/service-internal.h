@@ -5,20 +5,13 @@
 
 #include "service/service.h"
 
-/* No lock: wake the workers of what engine_settle collected. */
+/* submit.c: the engine's hooks. */
+extern bool requests_take (struct engine *e);
+extern bool requests_handed_over (struct engine *e);
 extern void requests_wake (struct request *completed);
-/* Hands the request over.  When its one command is in flight on a session
- * that its worker polls (server/README, Who polls), *fd is that session's socket, which may
- * be closed and used for something else any time, and engine_poll_done is to
- * be called when it is readable; else -1. */
-extern void engine_submit (struct engine *e, struct request *req, int *fd);
 /* Those from LAST to FIRST by next, for which nobody will poll. */
-extern void engine_submit_all (struct engine *e, struct request *first,
-                               struct request *last);
-/* Reads what there is; READABLE false: gives the socket to the service
- * thread.  Returns as engine_submit. */
-extern void engine_poll_done (struct engine *e, struct request *req,
-                              bool readable, int *fd);
+extern void requests_submit (struct engine *e, struct request *first,
+                             struct request *last);
 
 /* A zeroed request of N commands; runs it, and sleeps until it is complete. */
 extern int request_init (struct request *req, struct map *map,

@@ -23,7 +23,6 @@ extern void engine_start (struct engine *e);
 extern void engine_run_until_settled (struct engine *e, double timeout);
 /* 0, or -1 with one line for the user in err: is there anything to serve? */
 extern int engine_verdict (struct engine *e, char *err, size_t size);
-extern int engine_start_thread (struct engine *e);
 /* Fail what is queued, log out (bounded by TIMEOUT seconds), end the thread. */
 extern void engine_shutdown (struct engine *e, double timeout);
 /* At once and from any thread: no more waiting for paths; queued I/O fails
@@ -214,13 +213,5 @@ extern void service_block_sizes (const struct lu_facts *lu, uint32_t *minimum,
                                  uint32_t *preferred, uint32_t *maximum);
 /* Lock held: of an export, for people. */
 extern void service_describe (const struct map *m, char *buf, size_t size);
-
-/* ---- run to completion ---- */
-
-/* (server/README.)  From now on the calling thread has the lock; its loop runs
- * until ev_break; and it has it no more. */
-extern void engine_own_loop (struct engine *e);
-extern void engine_run (struct engine *e);
-extern void engine_disown_loop (struct engine *e);
 
 #endif /* MPISCSI_SERVICE_H */

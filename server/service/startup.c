@@ -4,7 +4,6 @@
 #include <config.h>
 
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,12 +92,9 @@ engine_del_portal (struct engine *e, const struct portal *portal)
       continue;
     if (s->state != SESSION_CLOSED)
       n++;
-    s->forget = true;
     session_event (s, SESSION_EV_STOP);
+    session_forget (s);
   }
-  /* Those that are closed at once. */
-  e->need_reap = true;
-  engine_kick (e);
   return n;
 }
 
@@ -150,39 +146,6 @@ engine_all_settled (struct engine *e)
     if (!list_entry (l, struct session, node)->settled)
       return false;
   return true;
-}
-
-void
-engine_complain (struct engine *e, bool fatal, const char *fs, ...)
-{
-  char line[1024];
-  va_list args;
-
-  va_start (args, fs);
-  vsnprintf (line, sizeof line, fs, args);
-  va_end (args);
-  if (e->complaint == NULL || (fatal && !e->complaint_fatal)) {
-    char *copy = strdup (line);
-
-    if (copy != NULL) {
-      free (e->complaint);
-      e->complaint = copy;
-      e->complaint_fatal = fatal;
-    }
-  }
-  /* A fatal one is told by engine_verdict when nothing runs yet. */
-  if (e->threaded || !fatal)
-    log_warning ("%s", line);
-}
-
-void
-engine_note_wwid (struct engine *e, const char *wwid)
-{
-  const size_t n = strlen (e->other_wwids);
-
-  if (strstr (e->other_wwids, wwid) == NULL &&
-      n + strlen (wwid) + 2 < sizeof e->other_wwids)
-    snprintf (e->other_wwids + n, sizeof e->other_wwids - n, " %s", wwid);
 }
 
 /* What to do about a session that could not be made: the last words of the
