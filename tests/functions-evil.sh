@@ -3,7 +3,7 @@
 # Sourced by test-evil-*.sh: a group of hostile roles, played by evil.py.
 TEST_TIMEOUT=${TEST_TIMEOUT:-120}  # 15 s of it, on a machine that has nothing else to do
 # shellcheck source=functions.sh
-. "${srcdir:-$(dirname "$0")}/functions.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/functions.sh"
 # shellcheck source=functions-fake.sh
 . "$testsdir/functions-fake.sh"
 requires /usr/bin/python3 -c 'import nbd'

@@ -55,6 +55,7 @@ struct command {
   double not_before;            /* in map->delayed until then */
   unsigned retries;             /* verdicts other than PATH */
   unsigned failovers;
+  bool was_deaf;                /* its path was deaf to it, once (deaf.h) */
   /* Internal commands: called under the lock, never from inside libiscsi. */
   void (*done) (struct command *cmd, enum scsi_result result,
                 const struct sense *sense);

@@ -401,6 +401,9 @@ command_answered (struct command *cmd, enum scsi_result result,
   char text[100];
 
   hedge_forget (cmd);
+  p->last_answer = p->session->last_rx;
+  if (cmd->submitted > p->answered_submitted)
+    p->answered_submitted = cmd->submitted;
 
   /* What not every LUN can do: no reason to doubt the path, unless the LUN
    * itself is gone (25h). */

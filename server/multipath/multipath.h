@@ -65,6 +65,10 @@ struct path {
   struct flap flap;
   double average_latency;       /* seconds, of what was answered lately; 0 none */
   double check_sent;
+  bool is_asked;                /* by path_ask (): with a read */
+  bool deaf;                    /* rules/deaf.h: no new I/O */
+  /* When it answered a command last, and the newest submit time of those. */
+  double last_answer, answered_submitted;
   struct fence *fence;          /* fence_reserve; NULL while it is not in use */
   bool reset_expected;          /* our own reset: its UNIT ATTENTION is no news */
 };
@@ -178,6 +182,11 @@ extern void path_identified (struct session *s, unsigned lun,
 /* A LUN that we know is no longer there, or not usable. */
 extern void path_vanished (struct path *p, const char *why);
 extern void path_check (struct path *p, double now);
+/* Reads a block through it now; what comes of it is in last_answer and
+ * answered_submitted. */
+extern void path_ask (struct path *p, double now);
+/* deaf.c: from the tick. */
+extern void path_check_deaf (struct path *p, double now);
 /* Compare the latencies of a map's paths; mark the slow ones. */
 extern void map_check_latency (struct map *m);
 /* The target said that it was reset or restarted (29/00..04), or that an

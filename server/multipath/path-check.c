@@ -77,6 +77,11 @@ check_done (struct command *cmd, enum scsi_result result,
   char text[100];
 
   p->checking = false;
+  if (p->is_asked && v.kind == VERDICT_DONE && !p->check_identity) {
+    p->last_answer = engine_now ();
+    p->answered_submitted = p->check_sent;
+  }
+  p->is_asked = false;
   if (p->flap.sampling)
     flap_sampled (&p->flap, v.kind == VERDICT_DONE);
   if (result >= RESULT_LOST) {
@@ -110,7 +115,7 @@ static void
 send_check (struct path *p, double now)
 {
   const bool read = p->map->settings.path_checker == CHECKER_DIRECTIO ||
-    p->sel.slow || p->flap.sampling;
+    p->sel.slow || p->flap.sampling || p->is_asked;
   struct command *cmd = &p->check;
 
   /* A reset is about to be sent: it would be aborted. */
@@ -131,6 +136,16 @@ send_check (struct path *p, double now)
   p->checking = true;
   p->check_sent = now;
   session_submit (p->session, cmd);
+}
+
+void
+path_ask (struct path *p, double now)
+{
+  if (p->checking || now - p->check_sent < 0.25)
+    return;
+  p->is_asked = true;
+  send_check (p, now);
+  p->is_asked = p->checking;
 }
 
 /* A path that was put aside, by its session still up. */
@@ -221,7 +236,7 @@ map_check_latency (struct map *m)
     double best = 0;
     bool slow;
 
-    if (!path_is_usable (p->state) || p->average_latency == 0)
+    if (!path_is_usable (p->state) || p->average_latency == 0 || p->deaf)
       continue;
     list_for_each (k, knext, &m->paths) {
       const struct path *q = list_entry (k, struct path, map_node);

@@ -55,8 +55,10 @@ tick (struct engine *e, double now)
     if ((!list_empty (&m->queue) && m->nr_active == 0) ||
         !list_empty (&m->delayed) || !list_empty (&m->parked))
       stuck = true;
-    list_for_each (pl, pnext, &m->paths)
+    list_for_each (pl, pnext, &m->paths) {
       path_check (list_entry (pl, struct path, map_node), now);
+      path_check_deaf (list_entry (pl, struct path, map_node), now);
+    }
   }
   if (stuck != e->stuck) {
     e->stuck = stuck;

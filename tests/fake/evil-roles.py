@@ -123,6 +123,7 @@ GROUPS = {
         harmless("async-lying", after=None),
         role("rubbish", LOST, **READ),
         role("silent", LOST + "(command|ping) timeout", alone="error", **SILENT),
+        role("deaf", LOST + "command timeout", alone="error", **SILENT),
         role("disconnect", LOST, **READ),
         role("reset", LOST, **READ),
         role("half-pdu", LOST, **READ),

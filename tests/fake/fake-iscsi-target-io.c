@@ -301,7 +301,9 @@ evil_io (struct connection *c, const uint8_t *command)
 
   if (evil (EVIL_SILENT))
     c->silent = true;
-  if (c->silent)
+  if (evil (EVIL_DEAF))
+    c->deaf = true;
+  if (c->silent || c->deaf)
     return true;
   if (evil (EVIL_DISCONNECT)) {
     c->closing = true;

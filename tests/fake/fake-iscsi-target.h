@@ -44,7 +44,7 @@ struct connection {
   struct connection *next;
   int fd, portal;
   struct bytes in, out, text;   /* text: rest of a continued answer */
-  bool started, full_feature, discovery, closing, silent, storm;
+  bool started, full_feature, discovery, closing, silent, storm, deaf;
   bool shrunk, grown, other_wwid, other_block_size; /* evil, since login */
   bool authenticated, chap_asked;
   uint8_t chap_id, chap_challenge[CHAP_CHALLENGE];
@@ -241,6 +241,7 @@ extern bool disk_mapped (struct disk *d, uint64_t lba, uint64_t max, uint64_t *r
   X (STATSN, "statsn", 0, "StatSN jumps about") \
   X (WINDOW_CLOSED, "window-closed", 0, "MaxCmdSN never lets a command in") \
   X (SILENT, "silent", 0, "I/O: answers nothing any more on that connection") \
+  X (DEAF, "deaf", 0, "I/O: answers no command any more on that connection, but pings") \
   X (DISCONNECT, "disconnect", 0, "I/O: FIN") \
   X (RESET, "reset", 0, "I/O: RST") \
   X (HALF_PDU, "half-pdu", 0, "I/O: half a header, then FIN")

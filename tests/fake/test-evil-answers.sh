@@ -3,6 +3,6 @@
 # A target whose answers are hostile: sense data, statuses, residuals, tags,
 # rejects, NOP-In without end, rubbish, silence.
 # shellcheck source=../functions-evil.sh
-. "$testsdir/functions-evil.sh"
+. "$(dirname "$0")/../functions-evil.sh"
 
 play answers "$@"

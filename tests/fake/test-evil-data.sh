@@ -4,7 +4,7 @@
 # for what is no read; R2T for what is no write, too much or again; reads with
 # a good status that came short, where old memory must not reach the client.
 # shellcheck source=../functions-evil.sh
-. "$testsdir/functions-evil.sh"
+. "$(dirname "$0")/../functions-evil.sh"
 
 play data "$@"
 

@@ -4,6 +4,6 @@
 # CAPACITY, MODE SENSE, GET LBA STATUS cut short or too long; another size or
 # another disk after a login.
 # shellcheck source=../functions-evil.sh
-. "$testsdir/functions-evil.sh"
+. "$(dirname "$0")/../functions-evil.sh"
 
 play facts "$@"
