@@ -608,7 +608,8 @@ control_socket (void **unused)
   snprintf (path, sizeof path, "%s/control", dir);
   engine = engine_new (settings);
   assert_non_null (engine);
-  assert_int_equal (control_start (engine, path, err, sizeof err), 0);
+  assert_int_equal (control_start (engine, &(struct control_place) { .path = path },
+                                   err, sizeof err), 0);
   engine_start (engine);
   assert_int_equal (engine_start_thread (engine), 0);
   map = engine_find_map (engine, "", PATIENCE, err, sizeof err);
