@@ -242,6 +242,12 @@ watch_for_end (void *opaque)
 static int
 start_serving (void)
 {
+  const struct control_place place = {
+    .path = settings->control,
+    .config = settings->config_file,
+    .mode = settings->control_mode,
+    .group = settings->control_group,
+  };
   char err[ERR_SIZE];
 
   engine = engine_new (settings);
@@ -258,8 +264,8 @@ start_serving (void)
   engine->reconfigure = reconfigure;
   /* Without it nothing can be shown or steered, but the disk is served;
    * unless it was asked for. */
-  if (control_start (engine, settings->control, err, sizeof err) == -1) {
-    if (settings->control != NULL) {
+  if (control_start (engine, &place, err, sizeof err) == -1) {
+    if (settings->control != NULL || settings->control_group != NULL) {
       plugin_error ("%s", err);
       return -1;
     }

@@ -73,6 +73,16 @@ static const struct choice prios[] = {
   { NULL, 0, NULL },
 };
 
+static const struct choice socket_modes[] = {
+  { "0600", 0600, NULL },
+  { "0660", 0660, NULL },
+  { "0666", 0666, NULL },
+  { "600", 0600, "is 0600 (octal)" },
+  { "660", 0660, "is 0660 (octal)" },
+  { "666", 0666, "is 0666 (octal)" },
+  { NULL, 0, NULL },
+};
+
 static const struct choice affinities[] = {
   { "auto", AFFINITY_AUTO, NULL },
   { "off", AFFINITY_OFF, NULL },
@@ -165,6 +175,10 @@ const struct option options[] = {
     "open-iscsi's name for fast_io_fail_tmo, which wins when both are given" },
   { "control", OPTION_SOCKET, 0, 0, S (control), P | IN_ISCSI, NULL,
     "(below the runtime directory)", "control socket; none for no socket" },
+  { "control_mode", OPTION_CHOICE, 0, 0, S (control_mode), P | IN_ISCSI,
+    socket_modes, "0600", "who may use the control socket: 0600, 0660 or 0666" },
+  { "control_group", OPTION_STRING, 0, 255, S (control_group), P | IN_ISCSI, NULL,
+    "(that of the server)", "group of the control socket, by name or number" },
   { "bindings_file", OPTION_PATH, 0, 0, S (bindings_file), P | IN_ISCSI, NULL,
     "(in the state directory)", "where user_friendly_names are kept" },
   { "config", OPTION_PATH, 0, 0, S (config_file), P, NULL, "(none)",

@@ -115,6 +115,8 @@ struct settings {
 
   char *config_file;                    /* NULL if none was read */
   char *control;                        /* control socket; NULL default, "" none */
+  unsigned control_mode;                /* of its file */
+  char *control_group;                  /* NULL: as it comes */
 
   char *bindings_file;                  /* of user_friendly_names; NULL default */
 

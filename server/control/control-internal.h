@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+struct control_place;
 struct engine;
 struct observer;
 
@@ -18,13 +19,15 @@ struct control_socket {
   char path[108];               /* sun_path */
   dev_t dev;                    /* is it still ours when we remove it? */
   ino_t ino;
+  bool shared;                  /* who may open the file may ask */
 };
-/* PATH NULL: the default.  0, or -1 with one line in err. */
-extern int control_socket_open (struct control_socket *s, const char *path,
+/* 0, or -1 with one line in err. */
+extern int control_socket_open (struct control_socket *s,
+                                const struct control_place *place,
                                 char *err, size_t size);
 extern void control_socket_close (struct control_socket *s);
-/* Is the process at the other end root's, or our own user's? */
-extern bool control_peer_allowed (int fd);
+/* May the process at the other end ask? */
+extern bool control_peer_allowed (const struct control_socket *s, int fd);
 
 /* control.c: lock held.  Is there anybody to tell? */
 extern bool control_is_watched (const struct engine *e);

@@ -3,9 +3,12 @@
 #include <config.h>
 
 #include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -15,6 +18,7 @@
 #include "control/control-internal.h"
 
 #define QUEUED 32               /* connects that wait for accept */
+#define MAX_NAMESAKES 1000      /* servers with one configuration */
 
 /* Made, or there already, ours, and closed to others. */
 static int
@@ -37,25 +41,47 @@ make_directory (const char *dir, char *err, size_t size)
   return 0;
 }
 
+/* The name of the configuration, not our PID: in a pod each server is PID 1,
+ * and a name that stays the same can be written down. */
+static const char *
+base_name (const char *config, size_t *len)
+{
+  const char *slash = config ? strrchr (config, '/') : NULL;
+  const char *base = slash ? slash + 1 : config ? config : "nbdkit";
+
+  *len = strlen (base);
+  if (*len > 5 && strcmp (base + *len - 5, ".conf") == 0)
+    *len -= 5;
+  return base;
+}
+
+/* 0 and the directory's descriptor, locked: who else looks for a free name there
+ * waits. */
 static int
-default_path (struct control_socket *s, char *err, size_t size)
+default_directory (char *dir, size_t dir_size, int *lock, char *err, size_t size)
 {
   const char *run = getenv ("XDG_RUNTIME_DIR");
-  char dir[sizeof s->path];
 
   if (run == NULL || run[0] != '/')
     run = "/run";
-  if (snprintf (dir, sizeof dir, "%s/mpiscsi", run) >= (int) sizeof dir ||
-      snprintf (s->path, sizeof s->path, "%s/mpiscsi/%ld.sock", run,
-                (long) getpid ()) >= (int) sizeof s->path) {
+  if (snprintf (dir, dir_size, "%s/mpiscsi", run) >= (int) dir_size) {
     snprintf (err, size, "control socket: XDG_RUNTIME_DIR is too long");
     return -1;
   }
-  return make_directory (dir, err, size);
+  if (make_directory (dir, err, size) == -1)
+    return -1;
+  *lock = open (dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (*lock == -1 || flock (*lock, LOCK_EX) == -1) {
+    snprintf (err, size, "control socket: cannot lock %s: %s", dir, strerror (errno));
+    if (*lock != -1)
+      close (*lock);
+    return -1;
+  }
+  return 0;
 }
 
 /* A socket that a server left behind is in the way; one that somebody
- * answers on is not ours to take. */
+ * answers on is not ours to take.  0: free now; 1: in use; -1: err says why. */
 static int
 clear_path (const struct sockaddr_un *addr, char *err, size_t size)
 {
@@ -81,35 +107,51 @@ clear_path (const struct sockaddr_un *addr, char *err, size_t size)
   close (fd);
   snprintf (err, size, "control socket: %s is in use by another server",
             addr->sun_path);
-  return -1;
+  return 1;
 }
 
-int
-control_socket_open (struct control_socket *s, const char *path,
-                     char *err, size_t size)
+static int
+group_of (const char *name, gid_t *gid)
+{
+  const struct group *gr;
+  char *end;
+  const unsigned long number = strtoul (name, &end, 10);
+
+  if (*end == '\0' && number < (gid_t) -1)
+    *gid = number;
+  else if ((gr = getgrnam (name)) != NULL)
+    *gid = gr->gr_gid;
+  else
+    return -1;
+  return 0;
+}
+
+static int
+listen_on (struct control_socket *s, const struct control_place *place,
+           char *err, size_t size)
 {
   struct sockaddr_un addr = { .sun_family = AF_UNIX };
+  const mode_t mode = place->mode ? place->mode : 0600;
+  gid_t gid = (gid_t) -1;
   struct stat st;
+  int r;
 
-  if (path == NULL) {
-    if (default_path (s, err, size) == -1)
-      return -1;
-  }
-  else if (snprintf (s->path, sizeof s->path, "%s", path) >=
-           (int) sizeof s->path) {
-    snprintf (err, size, "control socket: the name has more than %zu bytes: "
-              "%.40s...", sizeof s->path - 1, path);
+  if (place->group != NULL && group_of (place->group, &gid) == -1) {
+    snprintf (err, size, "control socket: there is no group '%.60s' (control-group)",
+              place->group);
     return -1;
   }
   memcpy (addr.sun_path, s->path, sizeof s->path);
-  if (clear_path (&addr, err, size) == -1)
-    return -1;
+  r = clear_path (&addr, err, size);
+  if (r != 0)
+    return r;
   s->fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   /* Linux: bind gives the file the mode of the unbound socket, so that there
    * is no moment at which others could connect. */
   if (s->fd == -1 || fchmod (s->fd, 0600) == -1 ||
       bind (s->fd, (const struct sockaddr *) &addr, sizeof addr) == -1 ||
-      chmod (s->path, 0600) == -1 || lstat (s->path, &st) == -1 ||
+      (gid != (gid_t) -1 && chown (s->path, -1, gid) == -1) ||
+      chmod (s->path, mode) == -1 || lstat (s->path, &st) == -1 ||
       listen (s->fd, QUEUED) == -1) {
     snprintf (err, size, "control socket: %s: %s", s->path, strerror (errno));
     if (s->fd != -1)
@@ -118,7 +160,52 @@ control_socket_open (struct control_socket *s, const char *path,
   }
   s->dev = st.st_dev;
   s->ino = st.st_ino;
+  s->shared = (mode & 066) != 0;
   return 0;
+}
+
+/* A second server with the same configuration is NAME-2. */
+static int
+listen_by_name (struct control_socket *s, const struct control_place *place,
+                char *err, size_t size)
+{
+  char dir[sizeof s->path];
+  size_t len;
+  const char *base = base_name (place->config, &len);
+  int lock, r = 1;
+
+  if (default_directory (dir, sizeof dir, &lock, err, size) == -1)
+    return -1;
+  for (unsigned n = 1; r == 1 && n <= MAX_NAMESAKES; n++) {
+    char number[16] = "";
+
+    if (n > 1)
+      snprintf (number, sizeof number, "-%u", n);
+    if (snprintf (s->path, sizeof s->path, "%s/%.*s%s.sock", dir, (int) len, base,
+                  number) >= (int) sizeof s->path) {
+      snprintf (err, size, "control socket: %s/%.*s%s.sock is too long a name; choose "
+                "another with control=PATH", dir, (int) len, base, number);
+      r = -1;
+    }
+    else
+      r = listen_on (s, place, err, size);
+  }
+  close (lock);
+  return r == 0 ? 0 : -1;
+}
+
+int
+control_socket_open (struct control_socket *s, const struct control_place *place,
+                     char *err, size_t size)
+{
+  if (place->path == NULL)
+    return listen_by_name (s, place, err, size);
+  if (snprintf (s->path, sizeof s->path, "%s", place->path) >= (int) sizeof s->path) {
+    snprintf (err, size, "control socket: the name has more than %zu bytes: "
+              "%.40s...", sizeof s->path - 1, place->path);
+    return -1;
+  }
+  return listen_on (s, place, err, size) == 0 ? 0 : -1;
 }
 
 void
@@ -132,11 +219,13 @@ control_socket_close (struct control_socket *s)
 }
 
 bool
-control_peer_allowed (int fd)
+control_peer_allowed (const struct control_socket *s, int fd)
 {
   struct ucred cred;
   socklen_t len = sizeof cred;
 
-  return getsockopt (fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 &&
-    (cred.uid == geteuid () || cred.uid == 0);
+  /* The kernel asked the file's mode when it connected. */
+  return s->shared ||
+    (getsockopt (fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 &&
+     (cred.uid == geteuid () || cred.uid == 0));
 }

@@ -329,7 +329,7 @@ listener_turn (struct source *source)
   ev_io_start (c->engine->loop, &source->io);
   if (fd == -1)
     return;
-  if (!control_peer_allowed (fd)) {
+  if (!control_peer_allowed (&c->socket, fd)) {
     close (fd);
     return;
   }
@@ -425,18 +425,19 @@ control_tell (struct engine *e, json_t *event)
 /* ---- start and end --------------------------------------------------------------------- */
 
 int
-control_start (struct engine *e, const char *path, char *err, size_t size)
+control_start (struct engine *e, const struct control_place *place,
+               char *err, size_t size)
 {
   struct control *c;
 
-  if (path != NULL && path[0] == '\0')
+  if (place->path != NULL && place->path[0] == '\0')
     return 0;
   c = calloc (1, sizeof *c);
   if (c == NULL) {
     snprintf (err, size, "control socket: out of memory");
     return -1;
   }
-  if (control_socket_open (&c->socket, path, err, size) == -1) {
+  if (control_socket_open (&c->socket, place, err, size) == -1) {
     free (c);
     return -1;
   }

@@ -3,7 +3,7 @@
  * answered.  The protocol is described in control-request.h.
  *
  * It lives on the engine's loop.  Whoever connects must be root or the user
- * that the server runs as; still, nobody who is stuck or hostile may slow
+ * that the server runs as, unless the mode of its file lets others in; still, nobody who is stuck or hostile may slow
  * I/O down, so all of it is bounded:
  *
  * - at most CONTROL_CLIENTS at once, the others are told so and closed;
@@ -31,10 +31,18 @@ struct engine;
 #define CONTROL_IDLE 60.0
 #define CONTROL_STUCK 10.0
 
-/* Opens the socket.  PATH "" opens none; NULL is the default,
- * ${XDG_RUNTIME_DIR or /run}/mpiscsi/PID.sock.  Before engine_start_thread
- * (), in the process that serves.  0, or -1 with one line in err. */
-extern int control_start (struct engine *e, const char *path,
+/* Where it is, and whose. */
+struct control_place {
+  const char *path;             /* "": none; NULL: the default, which is
+                                 * ${XDG_RUNTIME_DIR or /run}/mpiscsi/NAME.sock */
+  const char *config;           /* NAME is that of this file, without .conf; NULL: "nbdkit" */
+  unsigned mode;                /* of the file; 0: 0600 */
+  const char *group;            /* of the file, by name or number; NULL: as it comes */
+};
+
+/* Opens the socket.  Before engine_start_thread (), in the process that
+ * serves.  0, or -1 with one line in err. */
+extern int control_start (struct engine *e, const struct control_place *place,
                           char *err, size_t size);
 /* No service thread runs.  Closes all, removes the socket; does nothing if
  * there is none.  The engine calls it at its end. */

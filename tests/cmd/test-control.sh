@@ -16,7 +16,7 @@ wait_connected 10 "${portal[@]}"
 
 say "the file"
 nbdkit_pid=$(<"$tmpdir/nbdkit.pid")
-control=$tmpdir/mpiscsi/$nbdkit_pid.sock
+control=$tmpdir/mpiscsi/nbdkit.sock
 assert_equal "mode of the directory" 700 "$(stat -c %a "$tmpdir/mpiscsi")"
 assert_equal "mode of the socket" 600 "$(stat -c %a "$control")"
 
@@ -273,3 +273,36 @@ say "what a killed server left is in nobody's way"
 start_mpiscsi portals="${portal[0]}" control="$tmpdir/c.sock"
 stop_mpiscsi
 [ ! -e "$tmpdir/c.sock" ] || fail "c.sock is still there"
+
+# The name is that of the configuration, and not of the process, which is 1 in
+# each pod.
+say "named after the configuration; what was left there; a second server; others who may ask"
+printf 'iscsi {\n\tportals %s\n}\n' "${portal[0]}" >"$tmpdir/disks.conf"
+control=$tmpdir/mpiscsi/disks.sock
+start_mpiscsi config="$tmpdir/disks.conf"
+[ -S "$control" ] || fail "no disks.sock: $(ls "$tmpdir/mpiscsi")"
+kill -KILL "$(<"$tmpdir/nbdkit.pid")"
+wait_until 5 gone "$mpiscsi_pid"
+wait "$mpiscsi_pid" || :
+chmod 755 "$tmpdir" "$tmpdir/mpiscsi"
+start_mpiscsi config="$tmpdir/disks.conf" control-mode=0660 control-group=nogroup
+assert_equal "sockets" disks.sock "$(ls "$tmpdir/mpiscsi")"
+assert_equal "its mode and group" "660 nogroup" "$(stat -c '%a %G' "$control")"
+as () { setpriv --reuid daemon --regid "$1" --clear-groups python3 -c "
+import socket
+s = socket.socket (socket.AF_UNIX); s.settimeout (10); s.connect ('$control')
+s.sendall (b'{\"version\":1,\"command\":\"version\"}\n'); print (s.recv (4096).decode ())" 2>&1; }
+assert_match "answer to a member of the group" '"ok":true' "$(as nogroup)"
+assert_match "answer to others" 'Permission denied' "$(as daemon || :)"
+background "$tmpdir/second.log" "${_nbdkit[@]}" -f -U "$tmpdir/third.sock" "$plugin" config="$tmpdir/disks.conf"
+second=$!
+cleanup_fn end_process "$second"
+wait_until 20 test -S "$tmpdir/mpiscsi/disks-2.sock" || fail "no second socket: $(<"$tmpdir/second.log")"
+end_process "$second"
+assert_equal "sockets" disks.sock "$(ls "$tmpdir/mpiscsi")"
+stop_mpiscsi
+status=0
+timeout 20 "${_nbdkit[@]}" -f -U "$tmpdir/fourth.sock" "$plugin" portals="${portal[0]}" \
+  control-group=nosuchgroup >"$tmpdir/second.log" 2>&1 || status=$?
+assert_match "log" "there is no group 'nosuchgroup'" "$(<"$tmpdir/second.log")"
+assert_equal "status" 1 "$status"

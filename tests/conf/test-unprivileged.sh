@@ -134,7 +134,7 @@ assert_match "verb" "^mpatha: " "$(mpiscsi disablequeueing mpatha)"
 
 say "its files"
 assert_match "bindings" "mpatha $wwid" "$(<"$tmpdir/box/state/bindings")"
-assert_equal "control socket" "600 nobody" "$(stat -c '%a %U' "$tmpdir/box/run/$pid.sock")"
+assert_equal "control socket" "600 nobody" "$(stat -c '%a %U' "$tmpdir/box/run/mpiscsi.sock")"
 as () { setpriv --reuid "$1" --regid "$2" --clear-groups "${@:3}"; }
 assert_fails as daemon nogroup nbdinfo --size "$uri"
 post=$(sed -n 's/^ExecStartPost=-//p' "$top_builddir/conf/mpiscsi.service")
