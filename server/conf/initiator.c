@@ -14,8 +14,8 @@
 #define INITIATOR_FILE "/etc/iscsi/initiatorname.iscsi"
 #define MACHINE_ID_FILE "/etc/machine-id"
 
-static bool
-from_file (const char *path, char buf[ISCSI_NAME_SIZE])
+bool
+initiator_from_file (const char *path, char buf[ISCSI_NAME_SIZE])
 {
   static const char key[] = "InitiatorName";
   char line[1024];
@@ -69,7 +69,7 @@ settings_default_initiator (const char *path, char buf[ISCSI_NAME_SIZE])
   const size_t prefix = strlen (seed);
   FILE *fp;
 
-  if (from_file (path ? path : INITIATOR_FILE, buf))
+  if (initiator_from_file (path ? path : INITIATOR_FILE, buf))
     return;
 
   fp = fopen (MACHINE_ID_FILE, "re");

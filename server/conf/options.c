@@ -131,9 +131,9 @@ const struct option options[] = {
     "number of the LUN" },
   { "wwid", OPTION_STRING, 0, WWID_MAX, S (wwid), P | IN_ISCSI, NULL, "(all)",
     "WWID of the LUN, as scsi_id prints it" },
-  { "initiator_name", OPTION_NAME, 0, 0, S (initiator_name), P | IN_ISCSI, NULL,
-    "(InitiatorName of /etc/iscsi/initiatorname.iscsi, else a generated one)",
-    "our own iSCSI name" },
+  { "initiator_name", OPTION_OWN_NAME, 0, 0, S (initiator_name), P | IN_ISCSI, NULL,
+    "($MPISCSI_INITIATOR_NAME, else InitiatorName of /etc/iscsi/initiatorname.iscsi, "
+    "else a generated one)", "our own iSCSI name, or +FILE which has a line InitiatorName=" },
   { "user", OPTION_USER, 0, 0, S (user), P | IN_ISCSI, NULL, "(no CHAP)",
     "CHAP name with which we log in" },
   { "password", OPTION_SECRET, 0, 0, S (password), P | IN_ISCSI, NULL, "(none)",

@@ -30,6 +30,7 @@ enum option_type {
   OPTION_USER,                  /* the same; at most CHAP_MAX bytes */
   OPTION_SECRET,                /* the same; never shown, wiped */
   OPTION_NAME,                  /* the same; an iSCSI name */
+  OPTION_OWN_NAME,              /* the same; or +FILE that has it */
   OPTION_KEY,                   /* the same; a reservation key, in hex */
   OPTION_ALIAS,                 /* the same; good as an export's name */
   OPTION_PORTALS,               /* the field is the struct settings itself */

@@ -30,6 +30,7 @@ settings_new (void)
   s->login_timeout = 5;
   s->command_timeout = 60;
   s->fence_timeout = 30;
+  s->control_mode = 0600;
   s->replacement_timeout = TMO_OFF;
   if (map_settings_init (&s->defaults) == -1) {
     free (s);
@@ -220,6 +221,10 @@ settings_check (struct settings *s, char err[ERR_SIZE])
     if (conf_apply (s->conf, s, err) == -1)
       return -1;
   }
+  if (s->initiator_name == NULL && getenv (INITIATOR_VARIABLE) != NULL &&
+      option_set (option_find (options, "initiator_name", IN_PARAMETERS), &s->initiator_name,
+                  INITIATOR_VARIABLE, getenv (INITIATOR_VARIABLE), err) == -1)
+    return -1;
   apply_replacement_timeout (s);
   if (check_times (s, s->conf != NULL, err) == -1)
     return -1;

@@ -163,5 +163,9 @@ extern bool reservation_key_parse (const char *text, uint64_t *key,
  * Each is stable over restarts.  Always gives a well-formed name. */
 extern void settings_default_initiator (const char *path,
                                         char buf[ISCSI_NAME_SIZE]);
+/* The first good InitiatorName= line of PATH.  false: none, or errno. */
+extern bool initiator_from_file (const char *path, char buf[ISCSI_NAME_SIZE]);
+/* Comes before all of these, for pods: it can be made of the pod's name. */
+#define INITIATOR_VARIABLE "MPISCSI_INITIATOR_NAME"
 
 #endif /* MPISCSI_SETTINGS_H */

@@ -245,7 +245,7 @@ string_wrong (const struct option *o, const char *value)
   if (len == 0)
     return "it is empty";
   switch (o->type) {
-  case OPTION_NAME:
+  case OPTION_NAME: case OPTION_OWN_NAME:
     return iscsi_name_wrong (value);
   case OPTION_USER: case OPTION_SECRET:
     return len > CHAP_MAX ? "longer than 255 bytes" : NULL;
@@ -287,6 +287,22 @@ set_string (const struct option *o, char **field, const char *name,
   option_clear (o, field);
   *field = copy;
   return 0;
+}
+
+/* "+FILE": our own name, as open-iscsi's initiatorname.iscsi has it. */
+static int
+set_own_name (const struct option *o, char **field, const char *name,
+              const char *value, char msg[ERR_SIZE])
+{
+  char own[ISCSI_NAME_SIZE];
+
+  if (value[0] != '+')
+    return set_string (o, field, name, value, msg);
+  errno = 0;
+  if (!initiator_from_file (value + 1, own))
+    return refuse (name, value, errno ? strerror (errno)
+                   : "the file has no good line InitiatorName=iqn...", msg);
+  return set_string (o, field, name, own, msg);
 }
 
 /* The end of one portal in a list.  A comma also stands before the portal
@@ -373,6 +389,8 @@ option_set (const struct option *o, void *field, const char *name,
      * it: in no core dump. */
     prctl (PR_SET_DUMPABLE, 0, 0, 0, 0);
     return set_string (o, field, name, value, msg);
+  case OPTION_OWN_NAME:
+    return set_own_name (o, field, name, value, msg);
   case OPTION_STRING: case OPTION_PATH: case OPTION_SOCKET: case OPTION_USER:
   case OPTION_NAME: case OPTION_KEY: case OPTION_ALIAS:
     return set_string (o, field, name, value, msg);

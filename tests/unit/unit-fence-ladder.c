@@ -14,7 +14,6 @@
 #include <cmocka.h>
 
 #include "rules/fence-ladder.h"
-#include "within.h"
 
 static bool
 resets (enum fencing ladder)
@@ -33,7 +32,7 @@ check_cell (enum fencing ladder, enum fence_state st, enum fence_event ev)
 {
   const struct fence_transition t = fence_transition (ladder, st, ev);
 
-  assert_within (t.next, 0, NR_FENCE_STATES - 1);
+  assert_in_range (t.next, 0, NR_FENCE_STATES - 1);
   /* Released is for good, and only by an action. */
   if (st == FENCE_RELEASED) {
     assert_int_equal (t.action, FENCE_ACT_NONE);

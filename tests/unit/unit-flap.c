@@ -9,7 +9,6 @@
 #include <cmocka.h>
 
 #include "rules/flap.h"
-#include "within.h"
 
 static const struct map_settings off;
 static const struct map_settings san = {
@@ -120,12 +119,12 @@ slowness_needs_proof (void **state)
   (void) state;
   for (n = 1; !path_slow_is_proven (&proof, true, 0.1); n++)
     assert_true (n < 20);
-  assert_within (n, 10, 11);
+  assert_in_range (n, 10, 11);
   /* Every other look is good: later, but proven. */
   proof = 0;
   for (n = 1; !path_slow_is_proven (&proof, n % 2 == 0, 0.1); n++)
     assert_true (n < 60);
-  assert_within (n, 30, 45);
+  assert_in_range (n, 30, 45);
   /* Two of three are good: never. */
   proof = 0;
   for (n = 1; n < 1000; n++)

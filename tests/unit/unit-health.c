@@ -9,7 +9,6 @@
 #include <cmocka.h>
 
 #include "rules/health.h"
-#include "within.h"
 
 static const struct health_input quiet = {
   .now = 1000, .last_rx = 1000,
@@ -201,9 +200,9 @@ no_stampede (void **unused)
    * and after half a minute they come as evenly as they can. */
   for (unsigned i = 0; i < TENTHS; ++i) {
     if (i >= 100)
-      assert_within (tries[i], 0, SESSIONS * 32 / 100);
+      assert_in_range (tries[i], 0, SESSIONS * 32 / 100);
     if (i >= 300)
-      assert_within (tries[i], SESSIONS / 100, SESSIONS / 10);
+      assert_in_range (tries[i], SESSIONS / 100, SESSIONS / 10);
   }
 }
 

@@ -21,7 +21,6 @@
 
 #include "rules/nexus-state.h"
 #include "base/state-dir.h"
-#include "within.h"
 
 #define NAME "iqn.2026-11.test.unit:nexus"
 #define ISID 0x0a0b0c
@@ -279,7 +278,7 @@ must_open (struct nexus_state *st, struct nexus_list *old)
 {
   if (open_state (st, old) == -1)
     fail_msg ("%s", err);
-  assert_within (st->isid_random, 1, 0xffffff);
+  assert_in_range (st->isid_random, 1, 0xffffff);
 }
 
 static unsigned

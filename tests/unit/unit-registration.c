@@ -16,7 +16,6 @@
 
 #include "base/bytes.h"
 #include "rules/registration.h"
-#include "within.h"
 
 #define OURS 0xabcu
 #define THEIRS 0xbbbu
@@ -93,7 +92,7 @@ one (struct target *t, unsigned nexus, struct registration *r, unsigned *code,
     bool in;
 
     *code /= CHOICES;
-    assert_within (++sent, 1, 7);
+    assert_in_range (++sent, 1, 7);
     if (digit % NR_OTHER == OTHER_PREEMPTS) {
       preempt (t);
       o->preempted = true;

@@ -25,7 +25,6 @@
 #include "service/service.h"
 #include "fake-libiscsi.h"
 #include "log-capture.h"
-#include "within.h"
 
 #define BLOCKS 1024
 #define BS 512
@@ -364,7 +363,7 @@ two_paths (void **unused)
   do_job (OP_FLUSH, 0, 0, 0);
   /* rr_min_io 1: turn by turn. */
   assert_int_equal (fake_executed (portal[0]) + fake_executed (portal[1]), 33);
-  assert_within (fake_executed (portal[0]), 16, 17);
+  assert_in_range (fake_executed (portal[0]), 16, 17);
   assert_logged ("LUN 1: Direct-Access FAKE MEMORY DISK 0001");
   assert_logged ("127.0.0.1:4001: reinstated");
   assert_logged ("127.0.0.1:4002: reinstated");
@@ -450,7 +449,7 @@ depth_is_kept (void **unused)
   }
   for (unsigned i = 0; i < 12; ++i)
     job_end (&jobs[i], 0);
-  assert_within (most, 1, 2);
+  assert_in_range (most, 1, 2);
 }
 
 static void
@@ -639,7 +638,7 @@ eager_callbacks (void **unused)
     do_job (OP_WRITE, 16 * (i % 8), 16, 0);
     do_job (OP_READ, 16 * (i % 8), 16, 0);
   }
-  assert_within (fake_eager_callbacks (), 20, 1000);
+  assert_in_range (fake_eager_callbacks (), 20, 1000);
   /* The answer that sends it again, and the one that fails the path. */
   fake_fault (portal[0], (struct fake_fault) {
       .opcode = 0x2a, .lun = 1, .count = 20,
@@ -955,7 +954,7 @@ answers_that_fail_the_request (void **unused)
   do_job (OP_WRITE, 0, 1, 0);
   assert_int_equal (active (), 2);
   /* At most one line a second. */
-  assert_within (log_count ("I/O error, LBA 0"), 1, 3);
+  assert_in_range (log_count ("I/O error, LBA 0"), 1, 3);
   assert_int_equal (log_count ("RESERVATION CONFLICT"), 1);
   assert_logged ("MEDIUM ERROR 11/00 (unrecovered read error)");
 }

@@ -224,6 +224,8 @@ every_parameter (void **state)
     { "control", "/run/x", "/run/x" },
     { "bindings_file", "/b", "/b" },
     { "config", "/c", "/c" },
+    { "control_mode", "0660", "0660" },
+    { "control_group", "disk", "disk" },
     { "polling_interval", "0.25", "0.25" },
     { "max_polling_interval", "1.75", "1.75" },
     { "path_selector", "service-time", "service-time 0" },
@@ -445,7 +447,8 @@ static void
 initiator (void **state)
 {
   char file[] = "/tmp/unit-settings.XXXXXX";
-  char name[ISCSI_NAME_SIZE], again[ISCSI_NAME_SIZE];
+  char name[ISCSI_NAME_SIZE], again[ISCSI_NAME_SIZE], plus[64], err[ERR_SIZE];
+  struct settings *s;
   int fd = mkstemp (file);
   FILE *fp;
 
@@ -458,8 +461,40 @@ initiator (void **state)
          "InitiatorName=iqn.2026-11.example:second\n", fp);
   fclose (fp);
   settings_default_initiator (file, name);
-  unlink (file);
   assert_string_equal (name, "iqn.1993-08.org.debian:01:abc");
+
+  /* By option, from that file. */
+  s = settings_new ();
+  assert_non_null (s);
+  snprintf (plus, sizeof plus, "+%s", file);
+  assert_int_equal (settings_set (s, "initiator-name", plus, err), 0);
+  assert_string_equal (s->initiator_name, "iqn.1993-08.org.debian:01:abc");
+  /* What was given is not asked for. */
+  setenv (INITIATOR_VARIABLE, "iqn.2026-11.example:pod-0", 1);
+  assert_int_equal (settings_set (s, "portals", "10.0.0.1", err), 0);
+  assert_int_equal (settings_check (s, err), 0);
+  assert_string_equal (s->initiator_name, "iqn.1993-08.org.debian:01:abc");
+  settings_free (s);
+  /* From the environment, good and bad. */
+  s = settings_new ();
+  assert_int_equal (settings_set (s, "portals", "10.0.0.1", err), 0);
+  assert_int_equal (settings_check (s, err), 0);
+  assert_string_equal (s->initiator_name, "iqn.2026-11.example:pod-0");
+  settings_free (s);
+  s = settings_new ();
+  assert_int_equal (settings_set (s, "portals", "10.0.0.1", err), 0);
+  setenv (INITIATOR_VARIABLE, "pod-0", 1);
+  assert_int_equal (settings_check (s, err), -1);
+  assert_non_null (strstr (err, "MPISCSI_INITIATOR_NAME"));
+  unsetenv (INITIATOR_VARIABLE);
+  /* A file that is not there, and one without a name. */
+  unlink (file);
+  assert_int_equal (settings_set (s, "initiator-name", plus, err), -1);
+  assert_non_null (strstr (err, "No such file"));
+  assert_int_equal (settings_set (s, "initiator-name", "+/dev/null", err), -1);
+  assert_non_null (strstr (err, "InitiatorName="));
+  assert_null (s->initiator_name);
+  settings_free (s);
 
   settings_default_initiator (file, name);
   settings_default_initiator (file, again);

@@ -10,7 +10,6 @@
 #include <cmocka.h>
 
 #include "rules/states.h"
-#include "within.h"
 
 static void
 session_cells (void **unused)
@@ -20,7 +19,7 @@ session_cells (void **unused)
     for (int ev = 0; ev < NR_SESSION_EVENTS; ++ev) {
       const struct session_transition t = session_transition (st, ev);
 
-      assert_within (t.next, 0, NR_SESSION_STATES - 1);
+      assert_in_range (t.next, 0, NR_SESSION_STATES - 1);
 
       /* Closed is for good. */
       if (st == SESSION_CLOSED) {
@@ -103,7 +102,7 @@ path_cells (void **unused)
       const struct path_transition t = path_transition (st, ev);
       const bool was = path_is_usable (st), is = path_is_usable (t.next);
 
-      assert_within (t.next, 0, NR_PATH_STATES - 1);
+      assert_in_range (t.next, 0, NR_PATH_STATES - 1);
       /* Into the selector only by REINSTATE, out of it only by FAIL or
        * COMPLAIN; the counts of active paths depend on it. */
       assert_int_equal (!was && is, t.action == PATH_ACT_REINSTATE);

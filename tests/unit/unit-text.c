@@ -13,7 +13,6 @@
 #include <cmocka.h>
 
 #include "base/text.h"
-#include "within.h"
 
 static void
 becomes (const char *in, const char *expected)
@@ -75,7 +74,7 @@ each_byte (void **unused)
     text_safe (in, out, sizeof out);
     same += strcmp (in, out) == 0;
     for (const char *p = out; *p; ++p)
-      assert_within (*p, ' ', '~');
+      assert_in_range (*p, ' ', '~');
   }
   assert_int_equal (same, 95);
 }
