@@ -140,6 +140,14 @@ conf_blacklisted (const struct settings *s, const struct lu_facts *lu,
 
   if (size > 0)
     why[0] = '\0';
+  if (s->lun < 0 && s->wwid == NULL && lu_management (lu) != NULL &&
+      (conf == NULL || first_match (conf->exceptions, BY_DEVICE, lu, target,
+                                    NULL) == NULL)) {
+    snprintf (why, size, "not served, %s (%s %s); a blacklist_exceptions "
+              "section may name that device", lu_management (lu), lu->vendor,
+              lu->product);
+    return true;
+  }
   if (conf == NULL)
     return false;
   if (portal)

@@ -44,7 +44,7 @@ checker_text (enum checker_kind kind)
 static json_t *
 path_json (const struct snapshot_map *m, const struct snapshot_path *p)
 {
-  const unsigned lun = lun_encode (p->lun);
+  const unsigned lun = lun_encode (p->lun, false);
   char hcil[48], hex[24];
 
   topology_hcil (p->session, p->tpgt, p->lun, hcil, sizeof hcil);

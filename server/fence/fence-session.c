@@ -109,7 +109,8 @@ fence_send_reset (struct map *m)
   }
   list_for_each (l, next, &m->fences)
     fence_event (m, list_entry (l, struct fence, node), FENCE_EV_RESET_SENT);
-  if (iscsi_task_mgmt_lun_reset_async (s->ctx, lun_encode (s->fence_lun),
+  if (iscsi_task_mgmt_lun_reset_async (s->ctx, lun_encode (s->fence_lun,
+                                                      s->flat_luns),
                                        reset_cb, s) != 0) {
     session_kill (s, FAIL_LOST, "cannot send LOGICAL UNIT RESET: %s",
                   iscsi_get_error (s->ctx));
@@ -171,6 +172,7 @@ fence_start (struct map *m, const struct path *via, const struct fence *f)
   m->fence_via = via ? via->session->id : 0;
   s->fence_map = m;
   s->fence_lun = via ? via->lun : 0;
+  s->flat_luns = via && via->session->flat_luns;
   s->fence_plain = m->fence_plain;
   if (f != NULL) {
     strcpy (s->initiator, f->nexus.initiator);

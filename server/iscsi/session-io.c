@@ -240,7 +240,7 @@ session_submit (struct session *s, struct command *cmd)
   /* From libiscsi 1.20.3 on the callback may run in here: cmd is not ours
    * any more afterwards. */
   if (s->dying ||
-      iscsi_scsi_command_async (s->ctx, lun_encode (cmd->lun), task, command_cb,
+      iscsi_scsi_command_async (s->ctx, lun_encode (cmd->lun, s->flat_luns), task, command_cb,
                                 NULL, cmd) != 0) {
     if (!s->dying)
       session_kill (s, FAIL_LOST, "cannot send: %s", iscsi_get_error (s->ctx));

@@ -94,6 +94,7 @@ struct session {
   unsigned limit_now;           /* depth while up, else 0: selectors look here */
   bool look_again;              /* the target said that something changed: */
   struct work look;             /* look what is behind it, if that is possible */
+  bool flat_luns;               /* LUNs in flat form, also those below 256 */
   double last_rx;
   double ping_sent;
   double awake_since;           /* answers come in, without a gap */

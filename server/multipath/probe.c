@@ -26,6 +26,9 @@ struct probe {
   int step;                     /* STEP_REPORT_LUNS, or index in steps[] */
   uint16_t luns[MAX_LUNS];
   int nr_luns, current;
+  bool well_known;              /* REPORT LUNS goes to that logical unit */
+  bool listed;                  /* REPORT LUNS was asked */
+  bool has_rc16;                /* READ CAPACITY(16) was answered */
   unsigned retries;
   double first_try;             /* of this step */
   ev_timer timer;
@@ -175,6 +178,7 @@ rc16_cdb (struct probe *pr, uint8_t cdb[16], uint32_t *alloc)
 static enum outcome
 rc16_answer (struct probe *pr, size_t len)
 {
+  pr->has_rc16 = true;
   parse_read_capacity16 (&pr->facts, pr->answer, len);
   return NEXT;
 }
@@ -192,6 +196,7 @@ static enum outcome
 rc10_answer (struct probe *pr, size_t len)
 {
   parse_read_capacity10 (&pr->facts, pr->answer, len);
+  pr->facts.over_10 &= !pr->has_rc16;
   return NEXT;
 }
 
@@ -402,6 +407,7 @@ next_lun (struct probe *pr)
   else {
     lu_facts_init (&pr->facts);
     pr->nr_pages = 0;
+    pr->has_rc16 = false;
     run_step (pr);
   }
 }
@@ -438,6 +444,12 @@ lun_done (struct probe *pr, enum outcome outcome)
 
     if (p != NULL)
       path_vanished (p, "no logical unit there any more");
+    else if (s->engine->settings->lun == (int) lun && !pr->listed) {
+      /* In another form perhaps. */
+      pr->step = STEP_REPORT_LUNS;
+      run_step (pr);
+      return;
+    }
     else if (s->engine->settings->lun == (int) lun)
       engine_complain (s->engine, false, "%s: target %s has no LUN %u; "
                        "check lun=", s->name, s->target, lun);
@@ -473,6 +485,36 @@ luns_found (struct probe *pr)
   pr->current = 0;
   lu_facts_init (&pr->facts);
   run_step (pr);
+}
+
+static void
+luns_reported (struct probe *pr, bool good, size_t len)
+{
+  struct session *s = pr->session;
+  bool truncated = false, flat = false;
+
+  if (good)
+    pr->nr_luns = parse_report_luns (pr->answer, len, pr->luns, MAX_LUNS,
+                                     &truncated, &flat);
+  if (good && pr->nr_luns >= 0) {
+    s->flat_luns = flat;
+    if (truncated)
+      log_warning ("%s: target %s has more LUNs than the %d that were looked "
+                   "at; name one with lun=", s->name, s->target, pr->nr_luns);
+  }
+  else if (!pr->well_known) {
+    /* LUN 0 need not take it where that one is (SPC-4 6.33, 8.2). */
+    pr->well_known = true;
+    run_step (pr);
+    return;
+  }
+  else {
+    /* It is mandatory, but LUN 0 is what is meant then. */
+    pr->luns[0] = 0;
+    pr->nr_luns = 1;
+  }
+  pr->listed = true;
+  luns_found (pr);
 }
 
 /* UNIT ATTENTIONs of a session in use that happen to reach us. */
@@ -541,24 +583,12 @@ probe_done (struct command *cmd, enum scsi_result result,
   len = cmd->bytes;
   if (cmd->task.residual_status == SCSI_RESIDUAL_UNDERFLOW)
     len = cmd->task.residual < len ? len - cmd->task.residual : 0;
+  /* Some have the number of bytes that they sent there. */
+  if (v.kind == VERDICT_DONE && cmd->arrived > len)
+    len = cmd->arrived;
 
   if (pr->step == STEP_REPORT_LUNS) {
-    bool truncated = false;
-
-    if (v.kind == VERDICT_DONE) {
-      pr->nr_luns = parse_report_luns (pr->answer, len, pr->luns, MAX_LUNS,
-                                       &truncated);
-      if (truncated)
-        log_warning ("%s: target %s has more LUNs than the %d that were "
-                     "looked at; name one with lun=", pr->session->name,
-                     pr->session->target, pr->nr_luns);
-    }
-    if (v.kind != VERDICT_DONE || pr->nr_luns < 0) {
-      /* SPC-4 6.33 makes it mandatory, but LUN 0 is what is meant then. */
-      pr->luns[0] = 0;
-      pr->nr_luns = 1;
-    }
-    luns_found (pr);
+    luns_reported (pr, v.kind == VERDICT_DONE, len);
     return;
   }
   if (pr->step == STEP_REGISTER) {
@@ -592,6 +622,7 @@ run_step (struct probe *pr)
   if (pr->step == STEP_REPORT_LUNS) {
     alloc = 16 + 8 * MAX_LUNS;
     len = cdb_report_luns (cmd->cdb, alloc);
+    cmd->lun = pr->well_known ? LUN_REPORT_LUNS : 0;
   }
   else {
     while (pr->step < NR_STEPS &&

@@ -64,6 +64,23 @@ parse_inquiry (struct lu_facts *lu, const uint8_t *buf, size_t len)
   return true;
 }
 
+const char *
+lu_management (const struct lu_facts *lu)
+{
+  static const struct { const char *vendor, *product, *what; } all[] = {
+    { "", "Universal Xport", "the access LUN of an array" },
+    { "", "LUNZ", "LUNZ: no LUN is mapped to this host" },
+    { "DELL", "Virtual Disk", "the gateway of an array" },
+  };
+
+  for (size_t i = 0; i < sizeof all / sizeof all[0]; ++i)
+    if ((all[i].vendor[0] == '\0' ||
+         strcmp (lu->vendor, all[i].vendor) == 0) &&
+        strcmp (lu->product, all[i].product) == 0)
+      return all[i].what;
+  return NULL;
+}
+
 /* The end of a VPD page, 0 if it is not this page. */
 static size_t
 vpd_end (const uint8_t *buf, size_t len, uint8_t page)
@@ -190,7 +207,8 @@ parse_read_capacity10 (struct lu_facts *lu, const uint8_t *buf, size_t len)
   if (len < 8)
     return false;
   last = get_be32 (&buf[0]);
-  if (last == UINT32_MAX)       /* ask with (16) */
+  lu->over_10 = last == UINT32_MAX;     /* ask with (16) */
+  if (lu->over_10)
     return false;
 
   /* Asked for only where (16) does not exist, and so none of what only (16)
@@ -255,29 +273,39 @@ parse_mode_sense10 (struct lu_facts *lu, const uint8_t *buf, size_t len)
                      buf[3], (size_t) 8 + get_be16 (&buf[6]));
 }
 
-/* SAM-5 4.7.7: one level, peripheral (bus 0) or flat.  -1: any other form. */
+/* SAM-5 4.7.7: one level, peripheral (bus 0), flat, or extended flat (4.7.7.5.3:
+ * method 3, length 1, 2h) if the number is one that flat addressing has, too.
+ * -1: any other form.  *flat: flat where peripheral would do. */
 static int
-lun_decode (const uint8_t entry[8])
+lun_decode (const uint8_t entry[8], bool *flat)
 {
   static const uint8_t zero[6];
 
+  if (entry[0] == 0xd2 && memcmp (&entry[4], zero, 4) == 0) {
+    const uint32_t lun = get_be32 (entry) & 0xffffff;
+
+    *flat = true;
+    return lun <= 0x3fff ? (int) lun : -1;
+  }
   if (memcmp (&entry[2], zero, sizeof zero) != 0)
     return -1;
   if (entry[0] == 0)
     return entry[1];
-  if (entry[0] >> 6 == 1)
+  if (entry[0] >> 6 == 1) {
+    *flat |= entry[0] == 0x40;
     return get_be16 (entry) & 0x3fff;
+  }
   return -1;
 }
 
 int
 parse_report_luns (const uint8_t *buf, size_t len,
-                   uint16_t *luns, int max, bool *truncated)
+                   uint16_t *luns, int max, bool *truncated, bool *flat)
 {
   size_t i, n;
   int count = 0, lun;
 
-  *truncated = false;
+  *truncated = *flat = false;
   if (len < 8)
     return -1;
   n = get_be32 (&buf[0]);
@@ -289,7 +317,7 @@ parse_report_luns (const uint8_t *buf, size_t len,
   }
 
   for (i = 0; i + 8 <= n; i += 8) {
-    lun = lun_decode (&buf[8 + i]);
+    lun = lun_decode (&buf[8 + i], flat);
     if (lun == -1)
       continue;
     if (count >= max) {
@@ -302,9 +330,11 @@ parse_report_luns (const uint8_t *buf, size_t len,
 }
 
 uint16_t
-lun_encode (unsigned lun)
+lun_encode (unsigned lun, bool flat)
 {
-  return (uint16_t) (lun < 256 ? lun : 0x4000 | (lun & 0x3fff));
+  if (lun == LUN_REPORT_LUNS)
+    return 0xc101;
+  return (uint16_t) (lun < 256 && !flat ? lun : 0x4000 | (lun & 0x3fff));
 }
 
 int

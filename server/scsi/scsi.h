@@ -84,6 +84,7 @@ struct lu_facts {
 
   /* READ CAPACITY(16), SBC-3 5.16; (10), 5.15. */
   uint64_t blocks;              /* number of logical blocks (last LBA + 1) */
+  bool over_10;                 /* more than (10) can say, which is all there is */
   uint32_t block_size;          /* bytes */
   uint32_t physical_block_size; /* bytes; >= block_size */
   uint16_t lowest_aligned;      /* LBA */
@@ -135,20 +136,27 @@ extern bool vpd_supported (const uint8_t *buf, size_t len, uint8_t page);
 extern bool parse_supported_write_same16 (struct lu_facts *lu,
                                           const uint8_t *buf, size_t len);
 extern bool parse_read_capacity16 (struct lu_facts *lu, const uint8_t *buf, size_t len);
-/* false also when the device is too large for it (last LBA FFFFFFFFh). */
+/* false also when the device is too large for it (last LBA FFFFFFFFh; over_10). */
 extern bool parse_read_capacity10 (struct lu_facts *lu, const uint8_t *buf, size_t len);
+/* A disk by its type that is the array's own, for its management software: what
+ * it is (static text); NULL: none. */
+extern const char *lu_management (const struct lu_facts *lu);
 /* MODE SENSE(6) or (10), page 3Fh or 08h, with any block descriptors. */
 extern bool parse_mode_sense6 (struct lu_facts *lu, const uint8_t *buf, size_t len);
 extern bool parse_mode_sense10 (struct lu_facts *lu, const uint8_t *buf, size_t len);
 /* REPORT LUNS, SPC-4 6.33.  Writes up to max LUN numbers (peripheral and
- * flat addressing, SAM-5 4.7), returns how many; -1 if malformed.  Well
- * known and extended LUNs are left out; *truncated says that the list was
- * longer than len or max. */
-extern int parse_report_luns (const uint8_t *buf, size_t len,
-                              uint16_t *luns, int max, bool *truncated);
-/* 16 bit LUN field as libiscsi wants it: < 256 peripheral, else flat
- * (0x4000 | lun); lun <= 16383. */
-extern uint16_t lun_encode (unsigned lun);
+ * flat addressing, also extended flat up to 16383, SAM-5 4.7), returns how
+ * many; -1 if malformed.  Well known and other extended LUNs are left out;
+ * *truncated says that the list was longer than len or max; *flat, that numbers
+ * below 256 are told in flat form, which is the only one then that the target
+ * may take. */
+extern int parse_report_luns (const uint8_t *buf, size_t len, uint16_t *luns,
+                              int max, bool *truncated, bool *flat);
+/* 16 bit LUN field as libiscsi wants it: < 256 peripheral, unless FLAT, else
+ * flat (0x4000 | lun); lun <= 16383, or LUN_REPORT_LUNS. */
+extern uint16_t lun_encode (unsigned lun, bool flat);
+/* The well known logical unit of REPORT LUNS (SPC-4 8.2), C101h on the wire. */
+#define LUN_REPORT_LUNS 0xc101u
 
 /* GET LBA STATUS, SBC-3 5.6. */
 struct lba_status {

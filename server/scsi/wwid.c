@@ -352,6 +352,10 @@ lu_unusable (const struct lu_facts *lu, char *buf, size_t size)
   else if (lu->device_type != 0)
     snprintf (buf, size, "it is %s (device type %02Xh), not a disk",
               type_name (lu->device_type), lu->device_type);
+  else if (lu->blocks == 0 && lu->over_10)
+    snprintf (buf, size, "it is larger than READ CAPACITY(10) can tell (2 TiB "
+              "with 512 byte blocks), and the target refuses READ "
+              "CAPACITY(16)");
   else if (lu->blocks == 0)
     snprintf (buf, size, "its size is 0%s",
               lu->removable ? " (no medium?)" : "");

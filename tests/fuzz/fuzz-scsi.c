@@ -68,10 +68,10 @@ fuzz_luns (const uint8_t *p, size_t n)
   /* As much room as the first byte says, on the heap: exact as well. */
   int max = n > 0 ? p[0] % 16 : 0, got, i;
   uint16_t *luns = malloc (sizeof *luns * (size_t) max + 1);
-  bool more;
+  bool more, flat;
 
   MUST (luns != NULL);
-  got = parse_report_luns (p, n, luns, max, &more);
+  got = parse_report_luns (p, n, luns, max, &more, &flat);
   MUST (got >= -1 && got <= max);
   for (i = 0; i < got; i++)
     MUST (luns[i] <= 16383);

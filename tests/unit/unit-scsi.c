@@ -373,6 +373,8 @@ test_mode_sense (void **state)
   assert_true (!lu.has_caching_page && lu.wce);
 }
 
+static bool flat;               /* of the last report () */
+
 static int
 report (const void *buf, size_t len, uint16_t *luns, int max, bool *more)
 {
@@ -382,7 +384,7 @@ report (const void *buf, size_t len, uint16_t *luns, int max, bool *more)
 
   assert_non_null (out);
   out[max] = 0xdead;
-  n = parse_report_luns (p, len, out, max, more);
+  n = parse_report_luns (p, len, out, max, more, &flat);
   assert_int_equal (out[max], 0xdead);
   if (n > 0)
     memcpy (luns, out, (size_t) n * sizeof *out);
@@ -437,10 +439,33 @@ test_report_luns (void **state)
   huge[3] = 0xff;               /* not a multiple of 8 */
   assert_int_equal (report (huge, sizeof huge, luns, 8, &more), -1);
 
-  assert_int_equal (lun_encode (0), 0);
-  assert_int_equal (lun_encode (255), 255);
-  assert_int_equal (lun_encode (256), 0x4100);
-  assert_int_equal (lun_encode (16383), 0x7fff);
+  assert_false (flat);
+  /* Forms for the same number: as it is told, so it is to be addressed. */
+  {
+    static const uint8_t forms[] = {
+      0, 0, 0, 0x18, 0, 0, 0, 0,
+      0x40, 0x05, 0, 0, 0, 0, 0, 0,       /* flat 5 */
+      0xd2, 0x00, 0x01, 0x2d, 0, 0, 0, 0, /* extended flat 301 */
+      0xd2, 0x00, 0x40, 0x00, 0, 0, 0, 0, /* 16384: too large */
+    };
+
+    assert_int_equal (report (forms, sizeof forms, luns, 8, &more), 2);
+    assert_int_equal (luns[0], 5);
+    assert_int_equal (luns[1], 301);
+    assert_true (flat);
+    assert_int_equal (report (forms, 16, luns, 8, &more), 1);
+    assert_true (flat);
+  }
+
+  assert_int_equal (lun_encode (0, false), 0);
+  assert_int_equal (lun_encode (255, false), 255);
+  assert_int_equal (lun_encode (256, false), 0x4100);
+  assert_int_equal (lun_encode (16383, false), 0x7fff);
+  assert_int_equal (lun_encode (0, true), 0x4000);
+  assert_int_equal (lun_encode (255, true), 0x40ff);
+  assert_int_equal (lun_encode (256, true), 0x4100);
+  assert_int_equal (lun_encode (LUN_REPORT_LUNS, false), 0xc101);
+  assert_int_equal (lun_encode (LUN_REPORT_LUNS, true), 0xc101);
 }
 
 static int
