@@ -71,6 +71,11 @@ struct engine_hooks {
   bool (*handed_over) (struct engine *e);
   /* From time to time, in the service thread; is there work in flight? */
   bool (*tick) (struct engine *e, double now);
+  /* A session was up, or has failed. */
+  void (*settled) (struct engine *e);
+  /* Discovery has found one: a session for it, if there is none. */
+  void (*add_target) (struct engine *e, const struct portal *portal,
+                      const char *target);
 };
 
 /* clock.c. */
@@ -133,6 +138,9 @@ struct engine {
   /* Whose worker holds the lock to submit it, and could poll for it. */
   const struct request *submitter;
   unsigned next_session_id;
+  /* Is this ISID qualifier one of a session that is gone, but may live on at
+   * its target?  NULL: none is. */
+  bool (*isid_taken) (struct engine *e, uint32_t qualifier);
   struct request *completed;    /* to be woken after unlock */
   ev_timer hedge_timer;
   struct work hedge_start;      /* the timer */

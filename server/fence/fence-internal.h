@@ -25,6 +25,20 @@ struct fence {
   enum fence_state state;
 };
 
+/* What a fencing session was made for: its opaque. */
+struct fencer {
+  struct map *map;              /* NULL: it is gone */
+  unsigned lun;
+  bool reset;                   /* to reset the LUN; else to log in */
+  bool sent, done;
+};
+
+static inline struct fencer *
+fencer_of (const struct session *s)
+{
+  return s->opaque;
+}
+
 static inline bool
 is_nexus_of (const struct nexus *x, const struct session *s)
 {

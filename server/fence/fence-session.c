@@ -86,7 +86,7 @@ reset_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
                   data ? *(uint32_t *) data : 255);
     return;
   }
-  s->fence_done = true;
+  fencer_of (s)->done = true;
   session_event_later (s, SESSION_EV_PROBED);
 }
 
@@ -96,7 +96,8 @@ fence_send_reset (struct map *m)
   struct session *s = m->fencer;
   struct list *l, *next;
 
-  s->fence_sent = true;
+  fencer_of (s)->sent = true;
+  m->reset_sent = true;
   m->fence_stats.resets++;
   log_warning ("%s: LOGICAL UNIT RESET through %s, to fence unanswered writes",
                m->name, s->name);
@@ -109,7 +110,7 @@ fence_send_reset (struct map *m)
   }
   list_for_each (l, next, &m->fences)
     fence_event (m, list_entry (l, struct fence, node), FENCE_EV_RESET_SENT);
-  if (iscsi_task_mgmt_lun_reset_async (s->ctx, lun_encode (s->fence_lun,
+  if (iscsi_task_mgmt_lun_reset_async (s->ctx, lun_encode (fencer_of (s)->lun,
                                                       s->flat_luns),
                                        reset_cb, s) != 0) {
     session_kill (s, FAIL_LOST, "cannot send LOGICAL UNIT RESET: %s",
@@ -134,46 +135,99 @@ in_vain (const struct map *m, const struct session *s)
   return false;
 }
 
-void
-fence_session_ready (struct session *s)
+static void
+logged_in (struct session *s)
 {
-  struct map *m = s->fence_map;
+  struct map *m = fencer_of (s)->map;
 
+  fence_logged_in (s);
   if (m == NULL || m->fencer != s)
     session_event (s, SESSION_EV_PROBED);
-  else if (!s->fence_reset && in_vain (m, s))
+  else if (!fencer_of (s)->reset && in_vain (m, s))
     session_kill (s, FAIL_LOGIN, "it is in portal group %d", s->portal.tpgt);
-  else if (s->fence_reset) {
+  else if (fencer_of (s)->reset) {
     m->frozen = true;
     m->frozen_since = engine_now ();
     fence_soon (m);
   }
   else {                        /* to be logged in was all */
-    s->fence_done = true;
+    fencer_of (s)->done = true;
     session_event (s, SESSION_EV_PROBED);
   }
 }
 
+static bool
+secure (const struct session *s)
+{
+  (void) s;
+  return true;
+}
+
+static void
+over (struct session *s)
+{
+  session_event (s, SESSION_EV_STOP);
+}
+
+static enum session_next
+lost (struct session *s)
+{
+  (void) s;
+  return SESSION_ENDS;          /* fence_check makes another one */
+}
+
+static void
+closed (struct session *s)
+{
+  if (fencer_of (s)->map != NULL)
+    fence_soon (fencer_of (s)->map);
+}
+
+static void
+freed (struct session *s)
+{
+  struct fencer *f = fencer_of (s);
+
+  if (f->map != NULL && f->map->fencer == s) {
+    f->map->fencer = NULL;
+    f->map->reset_sent = false;
+  }
+  free (f);
+}
+
+static const struct session_ops fencer_ops = {
+  .secure = secure,
+  .logged_in = logged_in,
+  .up = over,
+  .lost = lost,
+  .closed = closed,
+  .freed = freed,
+};
+
 bool
 fence_start (struct map *m, const struct path *via, const struct fence *f)
 {
-  struct session *s =
-    session_new (m->engine, SESSION_FENCE,
-                 via ? &via->session->portal : &f->nexus.portal,
-                 via ? via->session->target : f->nexus.target);
+  struct fencer *fencer = calloc (1, sizeof *fencer);
+  struct session *s = fencer == NULL ? NULL
+    : session_new (m->engine, &fencer_ops,
+                   via ? &via->session->portal : &f->nexus.portal,
+                   via ? via->session->target : f->nexus.target);
 
-  if (s == NULL)
+  if (s == NULL) {
+    free (fencer);
     return false;
+  }
+  s->opaque = fencer;
   s->settled = true;
   s->login_patience = FENCE_LOGIN * (1u << (m->fence_failures < 8
                                             ? m->fence_failures : 8));
   if (s->login_patience > m->engine->settings->login_timeout)
     s->login_patience = m->engine->settings->login_timeout;
   m->fence_via = via ? via->session->id : 0;
-  s->fence_map = m;
-  s->fence_lun = via ? via->lun : 0;
+  fencer_of (s)->map = m;
+  fencer_of (s)->lun = via ? via->lun : 0;
   s->flat_luns = via && via->session->flat_luns;
-  s->fence_plain = m->fence_plain;
+  s->plain_login = m->fence_plain;
   if (f != NULL) {
     strcpy (s->initiator, f->nexus.initiator);
     s->isid_random = f->nexus.isid_random;
@@ -181,7 +235,7 @@ fence_start (struct map *m, const struct path *via, const struct fence *f)
     s->attempt = f->failed;     /* log_loss is brief then */
   }
   else
-    s->fence_reset = true;
+    fencer_of (s)->reset = true;
   m->fencer = s;
   session_event (s, SESSION_EV_START);
   return true;
@@ -240,13 +294,13 @@ fence_is_logging_in (struct engine *e, const struct fence *f)
   list_for_each (l, next, &e->sessions) {
     struct session *s = list_entry (l, struct session, node);
 
-    if (s->kind == SESSION_DISCOVERY || s->ctx == NULL || s->dying ||
+    if (s->ops->discovery || s->ctx == NULL || s->dying ||
         !is_nexus_of (&f->nexus, s))
       continue;
     /* Is logged in, and that has not helped. */
     if (session_is_full_feature (s->state) && is_elsewhere (&f->nexus, s))
       continue;
-    if (s->kind == SESSION_NORMAL &&
+    if (session_has_paths (s) &&
         (s->state == SESSION_CONNECT || s->state == SESSION_LOGIN) &&
         ev_timer_remaining (e->loop, &s->timer) <
         e->settings->login_timeout - OWN_LOGIN)

@@ -36,7 +36,7 @@ stop_older_fencers (const struct session *s)
     struct session *fencer = list_entry (l, struct map, node)->fencer;
 
     if (fencer != NULL && fencer != s && fencer->ctx != NULL &&
-        !fencer->fence_done &&
+        !fencer_of (fencer)->done &&
         fencer->isid_random == s->isid_random &&
         fencer->isid_qualifier == s->isid_qualifier &&
         strcmp (fencer->target, s->target) == 0)
@@ -227,7 +227,7 @@ fence_logged_in (struct session *s)
       if (!is_nexus_of (&f->nexus, s) || !wants_login (m, f))
         continue;
       if (is_elsewhere (&f->nexus, s)) {
-        if (s->kind == SESSION_NORMAL)
+        if (session_has_paths (s))
           log_warning ("%s: %s: logged in to portal group %d: the session that "
                        "was lost was in %d, and may live on there", m->name,
                        f->name, s->portal.tpgt, f->nexus.portal.tpgt);
@@ -306,20 +306,21 @@ static void
 fencer_ended (struct map *m, double now)
 {
   struct session *s = m->fencer;
-  const bool was_reset = s->fence_reset && s->fence_done;
-  const bool may_have_reset = s->fence_sent && !s->fence_done;
+  const bool was_reset = fencer_of (s)->reset && fencer_of (s)->done;
+  const bool may_have_reset = fencer_of (s)->sent && !fencer_of (s)->done;
   struct list *l, *next;
 
   m->fencer = NULL;
+  m->reset_sent = false;
   fence_thaw (m);
-  if (!s->fence_done) {
-    log_line (s->fence_reset || others_first (m, s) ? LOG_LEVEL_WARNING
+  if (!fencer_of (s)->done) {
+    log_line (fencer_of (s)->reset || others_first (m, s) ? LOG_LEVEL_WARNING
               : LOG_LEVEL_DEBUG, "%s: fencing through %s failed: %s", m->name,
               s->name, s->why);
     /* At once through another portal; if that fails too, not too often. */
     m->fence_retry_at = m->fence_failures++ == 0 ? 0 : now + RETRY;
     /* Made-up credentials are not to everybody's taste. */
-    if (s->fence_plain)
+    if (s->plain_login)
       m->fence_plain = true;
   }
   else
@@ -409,11 +410,11 @@ fence_check (struct map *m, double now)
   bool some_ready = false, more_soon = false;
 
   if (m->fencer != NULL && m->fencer->state != SESSION_CLOSED &&
-      !m->fencer->fence_done && !m->fencer->dying && fence_session_is_lost (m))
+      !fencer_of (m->fencer)->done && !m->fencer->dying && fence_session_is_lost (m))
     session_kill (m->fencer, FAIL_LOST, "its portal was lost");
   if (m->fencer != NULL && m->fencer->state == SESSION_CLOSED)
     fencer_ended (m, now);
-  if (m->fencer != NULL && m->frozen && !m->fencer->fence_sent &&
+  if (m->fencer != NULL && m->frozen && !fencer_of (m->fencer)->sent &&
       !m->fencer->dying &&
       (fence_in_flight (m) == 0 || now - m->frozen_since > DRAIN))
     fence_send_reset (m);
@@ -490,6 +491,6 @@ fence_forget (struct map *m)
     free (f);
   }
   if (m->fencer != NULL)
-    m->fencer->fence_map = NULL;
+    fencer_of (m->fencer)->map = NULL;
   m->fencer = NULL;
 }

@@ -63,8 +63,6 @@ extern void fence_logged_in (struct session *s);
 extern bool fence_uses_isid (struct engine *e, uint32_t qualifier);
 /* Will this login be one that a fence waits for? */
 extern bool fence_pending (const struct session *s);
-/* A fencing session is in full feature phase: do what it was made for. */
-extern void fence_session_ready (struct session *s);
 /* From the tick, and whenever something has changed. */
 extern void fence_check (struct map *m, double now);
 /* The latter. */
@@ -97,7 +95,7 @@ static inline void
 fence_heard_nothing (struct path *p)
 {
   if (p->reset_expected &&
-      (p->map->fencer == NULL || !p->map->fencer->fence_sent))
+      !p->map->reset_sent)
     p->reset_expected = false;
 }
 /* Writes that wait were never sent, so they may fail. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "iscsi/command.h"
+#include "iscsi/session.h"
 
 void
 command_prepare (struct command *cmd, int cdb_len, enum scsi_xfer_dir dir,
@@ -24,6 +25,25 @@ answer (struct work *w)
   cmd->done (cmd, cmd->result, &cmd->sense);
 }
 
+static void
+answered (struct command *cmd, enum scsi_result result,
+          const struct sense *sense)
+{
+  cmd->result = result;
+  cmd->sense = *sense;
+  engine_later (cmd->session->engine, &cmd->answer);
+}
+
+static void
+lost (struct command *cmd)
+{
+  const struct sense none = { .valid = false };
+
+  answered (cmd, RESULT_LOST, &none);
+}
+
+static const struct command_ops internal_ops = { answered, lost };
+
 void
 command_internal (struct command *cmd, unsigned lun,
                   void (*done) (struct command *cmd, enum scsi_result result,
@@ -32,20 +52,9 @@ command_internal (struct command *cmd, unsigned lun,
 {
   memset (cmd, 0, sizeof *cmd);
   list_init (&cmd->node);
+  cmd->ops = &internal_ops;
   work_init (&cmd->answer, answer);
   cmd->lun = lun;
   cmd->done = done;
   cmd->opaque = opaque;
-}
-
-void
-command_tell (struct engine *e, struct command *cmd, enum scsi_result result,
-              const struct sense *sense)
-{
-  cmd->result = result;
-  if (sense != NULL)
-    cmd->sense = *sense;
-  else
-    cmd->sense.valid = false;
-  engine_later (e, &cmd->answer);
 }

@@ -13,6 +13,7 @@
 #include "engine/engine.h"
 #include "scsi/scsi.h"
 
+struct command;
 struct hedge;
 struct path;
 struct request;
@@ -20,7 +21,17 @@ struct session;
 
 /* One SCSI command; a part of a request.  All under the engine lock from
  * request_run () until its request is complete. */
+/* What becomes of a command.  Lock held. */
+struct command_ops {
+  /* From inside libiscsi: may only put it, and others, on lists. */
+  void (*answered) (struct command *cmd, enum scsi_result result,
+                    const struct sense *sense);
+  /* Its session died without an answer; nobody points to it any more. */
+  void (*lost) (struct command *cmd);
+};
+
 struct command {
+  const struct command_ops *ops;
   struct list node;             /* in_flight, queue, parked or delayed */
   struct request *req;          /* NULL: internal (probe, checker) */
   struct path *path;            /* in flight here; NULL: not sent */
@@ -72,9 +83,6 @@ extern void command_internal (struct command *cmd, unsigned lun,
                                             enum scsi_result result,
                                             const struct sense *sense),
                               void *opaque);
-/* Its answer, or that it was lost, is there. */
-extern void command_tell (struct engine *e, struct command *cmd,
-                          enum scsi_result result, const struct sense *sense);
 extern void command_prepare (struct command *cmd, int cdb_len,
                              enum scsi_xfer_dir dir, void *buf, uint32_t bytes);
 

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "iscsi/session-internal.h"
-#include "service/service.h"
 
 /* Portals that one answer may bring.  Each is a session with a socket, and a
  * process has 1024. */
@@ -29,7 +28,7 @@ found_target (struct session *s, const struct portal *portal,
   if (e->found)
     e->found (e->found_opaque, s, portal, target);
   else
-    engine_add_target (e, portal, target);
+    e->hooks->add_target (e, portal, target);
 }
 
 /* The target that was asked for is not there: say what is. */
@@ -118,10 +117,37 @@ discovery_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
   session_event_later (s, SESSION_EV_PROBED);
 }
 
-void
-discovery_start (struct session *s)
+static void
+ask (struct session *s)
 {
   if (iscsi_discovery_async (s->ctx, discovery_cb, s) != 0)
     session_kill (s, FAIL_LOGIN, "discovery failed: %s",
                   iscsi_get_error (s->ctx));
 }
+
+static void
+done (struct session *s)
+{
+  session_event (s, SESSION_EV_STOP);
+}
+
+static enum session_next
+lost (struct session *s)
+{
+  struct engine *e = s->engine;
+
+  if (e->settings->target == NULL)
+    return SESSION_RETRIES;
+  /* We know what to log in to: discovery may be forbidden here, and a portal
+   * that is down now is tried again by its session. */
+  e->hooks->add_target (e, &s->portal, e->settings->target);
+  return SESSION_ENDS;
+}
+
+const struct session_ops discovery_ops = {
+  .discovery = true,
+  .of_portal = true,
+  .logged_in = ask,
+  .up = done,
+  .lost = lost,
+};

@@ -11,47 +11,10 @@
 
 #include "iscsi/session-internal.h"
 #include "iscsi/tcp-info.h"
-#include "multipath/multipath.h"
 #include "rules/health.h"
 
 /* With the server going down, what is in flight gets this long. */
 #define SHUTDOWN_GRACE 2.0
-
-/* Seconds of answers before a path counts as awake. */
-#define AWAKE_PROOF 0.5
-
-/* Another usable path for each LUN that is in use here?  And when was one of
- * them last heard of? */
-static bool
-alternatives (const struct session *s, double now, double *last_rx)
-{
-  struct list *l, *next, *pl, *pnext;
-  bool all = true;
-
-  *last_rx = 0;
-  list_for_each (l, next, &s->paths) {
-    const struct path *p = list_entry (l, struct path, session_node);
-    bool other = false;
-
-    if (p->map == NULL)
-      continue;
-    list_for_each (pl, pnext, &p->map->paths) {
-      const struct path *q = list_entry (pl, struct path, map_node);
-
-      if (q->session != s && path_is_usable (q->state)) {
-        other = true;
-        /* One that has just woken up with the whole target proves nothing. */
-        if (now - q->session->awake_since < AWAKE_PROOF)
-          continue;
-        if (q->session->last_rx > *last_rx)
-          *last_rx = q->session->last_rx;
-      }
-    }
-    if (!other)
-      all = false;
-  }
-  return all;
-}
 
 static void
 nop_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
@@ -98,33 +61,12 @@ look_at_tcp (struct session *s, double now)
   }
 }
 
-static void
-ping (struct session *s, double now)
+void
+session_ping (struct session *s, double now)
 {
   if (iscsi_nop_out_async (s->ctx, nop_cb, NULL, 0, s) == 0) {
     s->ping_sent = now;
     session_flush (s);
-  }
-}
-
-/* Whether a silent path is dead depends on what the others say: ask those
- * that have nothing to do and would not tell by themselves. */
-static void
-ping_others (struct session *s, double now)
-{
-  struct list *l, *next, *pl, *pnext;
-
-  list_for_each (l, next, &s->paths) {
-    const struct path *p = list_entry (l, struct path, session_node);
-
-    if (p->map == NULL)
-      continue;
-    list_for_each (pl, pnext, &p->map->paths) {
-      struct session *o = list_entry (pl, struct path, map_node)->session;
-
-      if (o != s && o->state == SESSION_UP && !o->dying && o->ping_sent == 0)
-        ping (o, now);
-    }
   }
 }
 
@@ -141,7 +83,7 @@ check_health (struct session *s, double now)
   };
 
   if (s->ctx == NULL || s->dying || !session_is_full_feature (s->state) ||
-      s->kind != SESSION_NORMAL)
+      s->ops->others == NULL)
     return;
   if (s->engine->shutdown && s->nr_in_flight > 0 &&
       now - s->engine->shutdown_at > SHUTDOWN_GRACE) {
@@ -154,16 +96,16 @@ check_health (struct session *s, double now)
   if (in.oldest_command > 0 || in.ping_sent > 0) {
     look_at_tcp (s, now);
     in.unacked_since = s->unacked_since;
-    in.alternative = alternatives (s, now, &in.others_last_rx);
+    in.alternative = s->ops->others (s, now, &in.others_last_rx);
   }
 
   switch (health_check (&in)) {
   case HEALTH_OK:
     break;
   case HEALTH_PING:
-    ping (s, now);
+    session_ping (s, now);
     if (in.oldest_command > 0)
-      ping_others (s, now);
+      s->ops->ask_others (s, now);
     break;
   case HEALTH_DEAD_NETWORK:
     session_kill (s, FAIL_LOST, "no TCP acknowledgement for %.1f s",

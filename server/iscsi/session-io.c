@@ -14,9 +14,6 @@
 #include <sys/socket.h>
 
 #include "iscsi/session-internal.h"
-#include "multipath/multipath.h"
-#include "fence/fence.h"
-#include "multipath/hedge.h"
 
 static enum scsi_result
 result_of_status (int status)
@@ -78,23 +75,6 @@ count_solo (struct session *s, const struct command *cmd)
   }
 }
 
-/* As many more, or fewer, are in flight. */
-void
-session_count (struct session *s, int n)
-{
-  s->nr_in_flight += n;
-  atomic_fetch_add_explicit (&s->engine->in_flight, n, memory_order_relaxed);
-}
-
-void
-session_offer_room (struct session *s)
-{
-  struct turn *next = turns_next (&s->turns);
-
-  if (next != NULL)
-    schedule_dispatch (container_of (next, struct path, sel.turn)->map);
-}
-
 static void
 release (struct command *cmd)
 {
@@ -102,14 +82,8 @@ release (struct command *cmd)
 
   list_del (&cmd->node);
   session_count (s, -1);
-  if (cmd->accounted) {
-    selector_end_io (&cmd->path->sel, cmd->bytes);
-    cmd->accounted = false;
-    /* A reset waits for the last answer. */
-    if (cmd->path->map->frozen)
-      fence_soon (cmd->path->map);
-  }
-  session_offer_room (s);
+  if (s->ops->room != NULL)
+    s->ops->room (s);
 }
 
 /* The guard counts what comes.  Where it cannot be installed, the end of the
@@ -181,19 +155,14 @@ command_cb (struct iscsi_context *ctx, int status, void *command_data,
   if (result >= RESULT_LOST) {
     /* Uninvited, these mean that the session is dead (a command that was
      * answered with nonsense makes it so).  The command stays in in_flight,
-     * for libiscsi may still point to it, until session_reap. */
+     * for libiscsi may still point to it, until the session is torn down. */
     if (!s->dying)
       session_kill (s, FAIL_LOST, "%s", why && why[0] ? why
                     : "connection lost");
     return;
   }
   release (cmd);
-  if (cmd->req != NULL)
-    command_answered (cmd, result, &sense);
-  else if (cmd->hedge != NULL)
-    hedge_answered (cmd, result, &sense);
-  else
-    command_tell (s->engine, cmd, result, &sense);
+  cmd->ops->answered (cmd, result, &sense);
 }
 
 bool
@@ -320,6 +289,29 @@ session_flush_soon (struct session *s)
   engine_soon (s->engine, &s->flush);
 }
 
+void
+session_update_watcher (struct session *s)
+{
+  struct engine *e = s->engine;
+  int wanted, events, fd;
+
+  if (s->ctx == NULL || s->dying)
+    return;
+  if (s->worker_polls) {
+    ev_io_stop (e->loop, &s->io);
+    return;
+  }
+  wanted = iscsi_which_events (s->ctx) | (guard_unsent (s) ? POLLOUT : 0);
+  events = (wanted & POLLIN ? EV_READ : 0) | (wanted & POLLOUT ? EV_WRITE : 0);
+  fd = iscsi_get_fd (s->ctx);
+  if (ev_is_active (&s->io) && s->io.fd == fd &&
+      (s->io.events & (EV_READ | EV_WRITE)) == events)
+    return;
+  ev_io_stop (e->loop, &s->io);
+  ev_io_set (&s->io, fd, events);
+  ev_io_start (e->loop, &s->io);
+}
+
 static void
 flush (struct work *w)
 {
@@ -356,28 +348,4 @@ session_ready (struct session *s, int revents)
     s->last_rx = now;
   }
   service (s, revents);
-}
-
-void
-session_event_later (struct session *s, enum session_event ev)
-{
-  s->event = ev;
-  engine_later (s->engine, &s->event_work);
-}
-
-void
-session_kill (struct session *s, enum session_failure failure,
-              const char *fs, ...)
-{
-  va_list args;
-
-  if (s->dying)
-    return;
-  s->dying = true;
-  s->limit_now = 0;
-  s->failure = failure;
-  va_start (args, fs);
-  vsnprintf (s->why, sizeof s->why, fs, args);
-  va_end (args);
-  engine_later (s->engine, &s->reap);
 }

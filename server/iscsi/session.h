@@ -22,7 +22,39 @@ struct path;
 struct probe;
 struct resolve_job;
 
-enum session_kind { SESSION_NORMAL, SESSION_DISCOVERY, SESSION_FENCE };
+/* What a session is for.  Service thread, lock held, if nothing else is said. */
+enum session_next {             /* after a failure, or a loss: */
+  SESSION_RETRIES,              /* logs in again, with back-off */
+  SESSION_RETRIES_SLOWLY,       /* each max_polling_interval */
+  SESSION_ENDS,
+};
+
+struct session_ops {
+  /* Of iSCSI's discovery type: SendTargets and nothing else. */
+  bool discovery;
+  /* There because a portal is configured, or was found: others serve one of
+   * those, and end with what they have to do. */
+  bool of_portal;
+  /* The login goes through the security stage, also without CHAP. */
+  bool (*secure) (const struct session *s);
+  /* In full feature phase: looks at what is there, and says
+   * session_event (s, SESSION_EV_PROBED) when that is done. */
+  void (*logged_in) (struct session *s);
+  void (*up) (struct session *s);
+  /* Nothing is to be sent this way any more: before the connection is closed,
+   * and its commands are given back. */
+  void (*down) (struct session *s, const char *why);
+  enum session_next (*lost) (struct session *s);
+  void (*closed) (struct session *s);
+  void (*freed) (struct session *s);
+  /* Any thread, also inside libiscsi: a command is over, there is room. */
+  void (*room) (struct session *s);
+  /* Is there another usable session for all that goes through this one?  When
+   * was one of them last heard of?  NULL: its health is nobody's business. */
+  bool (*others) (const struct session *s, double now, double *last_rx);
+  /* Ask those that would not tell by themselves (session_ping). */
+  void (*ask_others) (struct session *s, double now);
+};
 /* Why the last attempt failed; worst news for the person at the terminal. */
 enum session_failure {
   FAIL_NONE, FAIL_RESOLVE, FAIL_REFUSED, FAIL_UNREACHABLE, FAIL_TIMEOUT,
@@ -36,7 +68,8 @@ struct session_stats {
 struct session {
   struct engine *engine;
   struct list node;             /* engine->sessions */
-  enum session_kind kind;
+  const struct session_ops *ops;
+  void *opaque;                 /* of whoever gave the ops */
   struct portal portal;         /* as configured or discovered: the name */
   char name[300];               /* "10.0.0.1:3260", for logs */
   char target[ISCSI_NAME_SIZE]; /* "" for discovery */
@@ -60,25 +93,15 @@ struct session {
   unsigned solo;
   bool worker_polls;
   bool used;                    /* since the last tick */
-  struct turns turns;           /* of its paths, while there is no room */
   enum session_failure failure;
   char why[400];                /* text of the last failure */
   unsigned attempt;             /* since the last success */
   bool settled;                 /* was up, or failed, at least once */
-  /* This login goes through the security stage, or cannot: see fence.c. */
-  bool secured;
-  int noted_tpgt;               /* portal group, for nexus.c */
-  bool fence_plain;             /* not with made-up credentials again */
-  /* SESSION_FENCE: what it was made for. */
-  struct map *fence_map;
-  unsigned fence_lun;
-  bool fence_reset;             /* to reset the LUN; else to log in */
-  bool fence_sent, fence_done;
+  bool secured;                 /* this login goes through the security stage */
+  bool plain_login;             /* not with made-up credentials again */
   double login_patience;        /* seconds; 0: login_timeout */
   bool ever_up;
   bool forget;                  /* free it when it is closed */
-  double lost_since;            /* has paths, but no login; 0 otherwise */
-  bool forgotten;               /* path-loss.c took its paths away */
   unsigned redirects;
   char address[300];            /* numeric ip:port to connect to */
   struct resolve_job *resolving;
@@ -92,26 +115,32 @@ struct session {
   unsigned depth;               /* limit; queue_depth at most, less after
                                    TASK SET FULL */
   unsigned limit_now;           /* depth while up, else 0: selectors look here */
-  bool look_again;              /* the target said that something changed: */
-  struct work look;             /* look what is behind it, if that is possible */
   bool flat_luns;               /* LUNs in flat form, also those below 256 */
   double last_rx;
   double ping_sent;
   double awake_since;           /* answers come in, without a gap */
   double unacked_since;         /* health.h; by bytes_acked of the last look */
   uint64_t bytes_acked;
-  struct list paths;            /* struct path, session_node */
-  struct probe *probe;          /* running, NULL if none */
   struct session_stats stats;
+
+  /* multipath/: session.c makes them empty. */
+  struct list paths;            /* struct path, session_node */
+  struct turns turns;           /* of its paths, while there is no room */
+  struct probe *probe;          /* running, NULL if none */
+  bool look_again;              /* the target said that something changed: */
+  struct work look;             /* look what is behind it, if that is possible */
+  double lost_since;            /* has paths, but no login; 0 otherwise */
+  bool forgotten;               /* path-loss.c took its paths away */
+  int noted_tpgt;               /* portal group, for nexus.c */
 };
 
 /* session.c: service thread, lock held. */
-extern struct session *session_new (struct engine *e, enum session_kind kind,
+extern struct session *session_new (struct engine *e,
+                                    const struct session_ops *ops,
                                     const struct portal *portal,
                                     const char *target);
 extern void session_free (struct session *s);
 extern void session_event (struct session *s, enum session_event ev);
-extern void session_update_watcher (struct session *s);
 /* From the engine's tick. */
 extern void session_tick (struct session *s, double now);
 /* From a callback of libiscsi: EV, once that has returned. */
@@ -121,9 +150,14 @@ extern void session_forget (struct session *s);
 /* session-io.c: any thread, lock held. */
 extern void session_submit (struct session *s, struct command *cmd);
 extern bool session_has_room (const struct session *s);
-/* Whose turn it is may look again: there may be room now. */
-extern void session_offer_room (struct session *s);
-extern void session_count (struct session *s, int n);
+/* Commands may be sent this way, once it is up; or not any more, or fewer at a
+ * time: selectors look at limit_now. */
+extern void session_open (struct session *s);
+extern void session_shut (struct session *s);
+extern void session_lower_depth (struct session *s);
+extern void session_set_depth (struct session *s, unsigned depth);
+/* Asks it whether it is alive. */
+extern void session_ping (struct session *s, double now);
 /* A worker polls it: is it to go on? */
 extern bool session_is_solo (const struct session *s);
 /* Back to the service thread. */
@@ -137,7 +171,6 @@ extern void session_kill (struct session *s, enum session_failure failure,
   __attribute__ ((format (printf, 3, 4)));
 extern void session_ready (struct session *s, int revents);
 
-/* discovery.c */
-extern void discovery_start (struct session *s);
+extern const struct session_ops discovery_ops;
 
 #endif /* MPISCSI_SESSION_H */

@@ -307,24 +307,27 @@ failover (struct map *m, struct command *cmd)
 }
 
 void
-command_lost (struct command *cmd)
+path_command_over (struct command *cmd)
+{
+  struct map *m = cmd->path->map;
+
+  selector_end_io (&cmd->path->sel, cmd->bytes);
+  cmd->accounted = false;
+  /* A reset waits for the last answer. */
+  if (m->frozen)
+    fence_soon (m);
+}
+
+static void
+lost (struct command *cmd)
 {
   struct map *m = cmd->req->map;
 
+  path_command_over (cmd);
   cmd->path->stats.errors++;
   hedge_forget (cmd);
   fence_lost (cmd);
   failover (m, cmd);
-}
-
-static void
-lower_depth (struct session *s)
-{
-  const unsigned depth = s->nr_in_flight * 3 / 4;
-
-  s->depth = depth > 0 ? depth : 1;
-  if (s->limit_now > 0)
-    s->limit_now = s->depth;
 }
 
 /* How a command of the client's failed for good.  At most one line a second,
@@ -363,13 +366,13 @@ path_verdict_actions (struct path *p, const struct verdict *v)
   struct session *s = p->session;
 
   if (v->actions & ACTION_LOWER_DEPTH)
-    lower_depth (s);
+    session_lower_depth (s);
   if (v->actions & (ACTION_CHECK_CAPACITY | ACTION_CHECK_IDENTITY))
     session_look_again (s);
   if (v->actions & ACTION_CHECK_IDENTITY) {
     /* Perhaps another disk is there now: not one more command this way before
-     * that is known.  act_up () opens the session again after the probe. */
-    s->limit_now = 0;
+     * that is known.  up () opens the session again after the probe. */
+    session_shut (s);
     return;
   }
   fence_heard (p, v->actions);
@@ -391,15 +394,16 @@ path_answered (struct path *p, const struct command *cmd, double seconds)
     hedge_read_done (p, seconds);
 }
 
-void
-command_answered (struct command *cmd, enum scsi_result result,
-                  const struct sense *sense)
+static void
+answered (struct command *cmd, enum scsi_result result,
+          const struct sense *sense)
 {
   struct map *m = cmd->req->map;
   struct path *p = cmd->path;
   struct verdict v = verdict_of (result, sense);
   char text[100];
 
+  path_command_over (cmd);
   hedge_forget (cmd);
   p->last_answer = p->session->last_rx;
   if (cmd->submitted > p->answered_submitted)
@@ -459,3 +463,5 @@ command_answered (struct command *cmd, enum scsi_result result,
     break;
   }
 }
+
+const struct command_ops client_command_ops = { answered, lost };

@@ -92,6 +92,8 @@ hedge_forget (struct command *cmd)
   h->original = NULL;
 }
 
+static const struct command_ops hedge_ops;
+
 /* The second read has the data first. */
 static void
 win (struct hedge *h)
@@ -107,6 +109,7 @@ win (struct hedge *h)
   h->parts = read_parts_of (req->parts);
   h->parts->orphans++;
   first->req = NULL;
+  first->ops = &hedge_ops;
   first->buf = h->buf;
   first->iov.iov_base = h->buf;
   request_part_over (h->map->engine, req, 0);
@@ -128,15 +131,16 @@ gone (struct hedge *h, struct command *cmd)
   over_if_unused (h);
 }
 
-void
-hedge_answered (struct command *cmd, enum scsi_result result,
-                const struct sense *sense)
+static void
+answered (struct command *cmd, enum scsi_result result,
+          const struct sense *sense)
 {
   const struct verdict v = verdict_of (result, sense);
   struct hedge *h = cmd->hedge;
   struct path *p = cmd->path;
   char text[100];
 
+  path_command_over (cmd);
   path_verdict_actions (p, &v);
   switch (v.kind) {
   case VERDICT_DONE:
@@ -164,12 +168,15 @@ hedge_answered (struct command *cmd, enum scsi_result result,
   gone (h, cmd);
 }
 
-void
-hedge_lost (struct command *cmd)
+static void
+lost (struct command *cmd)
 {
+  path_command_over (cmd);
   cmd->path->stats.errors++;
   gone (cmd->hedge, cmd);
 }
+
+static const struct command_ops hedge_ops = { answered, lost };
 
 /* ---- the beginning -------------------------------------------------------- */
 
@@ -266,6 +273,7 @@ hedge (struct command *first, double now)
   memcpy (h->cmd.cdb, first->cdb, sizeof h->cmd.cdb);
   command_prepare (&h->cmd, first->cdb_len, SCSI_XFER_READ, h->buf,
                    first->bytes);
+  h->cmd.ops = &hedge_ops;
   h->cmd.hedge = h;
   h->cmd.lba = first->lba;
   h->cmd.blocks = first->blocks;

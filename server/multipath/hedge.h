@@ -62,11 +62,6 @@ extern void hedge_sent (struct command *cmd);
 extern void hedge_read_done (struct path *p, double seconds);
 /* CMD leaves its session, and was not answered by its hedge. */
 extern void hedge_forget (struct command *cmd);
-/* The answer to a command without a request but with a hedge. */
-extern void hedge_answered (struct command *cmd, enum scsi_result result,
-                            const struct sense *sense);
-/* Its session died: ctx destroyed. */
-extern void hedge_lost (struct command *cmd);
 
 /* The timer. */
 extern void hedge_init (struct engine *e);

@@ -32,8 +32,19 @@ extern void probe_cancel (struct session *s);
 extern void session_look_again (struct session *s);
 /* Service thread: is that so now?  From the tick. */
 extern void session_look_again_if_wanted (struct session *s);
-/* For session_new: session->look. */
 extern void session_look (struct work *w);
+/* session-paths.c: a session whose LUNs are to be used; NULL: no memory. */
+extern const struct session_ops path_session_ops;
+extern struct session *path_session_new (struct engine *e,
+                                         const struct portal *portal,
+                                         const char *target);
+static inline bool
+session_has_paths (const struct session *s)
+{
+  return s->ops == &path_session_ops;
+}
+/* Whose turn it is may look again: there may be room now. */
+extern void session_offer_room (struct session *s);
 
 struct path {
   struct selector_path sel;
@@ -129,6 +140,7 @@ struct map {
   struct list parked;           /* writes that wait for a fence */
   struct list fences;
   struct session *fencer;       /* NULL: none at work */
+  bool reset_sent;              /* and not answered */
   bool frozen;                  /* a reset is about to be sent: send nothing */
   bool fence_plain;
   double frozen_since, fence_retry_at;
@@ -242,10 +254,8 @@ extern void map_fail_all (struct map *m, int error);
 extern void path_verdict_actions (struct path *p, const struct verdict *v);
 extern void path_answered (struct path *p, const struct command *cmd,
                            double seconds);
-/* From a libiscsi callback: what to do with the answer to a NBD command. */
-extern void command_answered (struct command *cmd, enum scsi_result result,
-                              const struct sense *sense);
-/* Session died: command was in flight on it.  Lock held, ctx destroyed. */
-extern void command_lost (struct command *cmd);
-
+/* What a client's commands are: dispatch.c. */
+extern const struct command_ops client_command_ops;
+/* A command that was sent through its path is over, one way or another. */
+extern void path_command_over (struct command *cmd);
 #endif /* MPISCSI_MULTIPATH_H */

@@ -133,7 +133,7 @@ path_event (struct path *p, enum path_event ev, const char *why)
     /* It need not wait for the session's other LUNs to be identified. */
     if (!p->session->dying && !p->session->look_again &&
         session_is_full_feature (p->session->state))
-      p->session->limit_now = p->session->depth;
+      session_open (p->session);
     map_path_reinstated (m, p);
     log_remaining (m);
     break;

@@ -41,6 +41,15 @@ engine_recall_default (struct engine *e)
   e->recalls = !e->keeps_nothing;
 }
 
+/* One map, and no session that could bring another: the default export. */
+void
+default_settled (struct engine *e)
+{
+  if (e->alone == NULL && !list_empty (&e->maps) &&
+      e->maps.next->next == &e->maps && engine_all_settled (e))
+    e->alone = e->maps.next;
+}
+
 static struct map *
 by_wwid (struct engine *e, const char *wwid)
 {
@@ -71,7 +80,7 @@ all_are_up (struct engine *e)
   list_for_each (l, next, &e->sessions) {
     const struct session *s = list_entry (l, struct session, node);
 
-    if (s->kind == SESSION_NORMAL && s->state != SESSION_UP)
+    if (session_has_paths (s) && s->state != SESSION_UP)
       return false;
   }
   return true;

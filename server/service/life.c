@@ -72,6 +72,8 @@ static const struct engine_hooks hooks = {
   .completed = requests_wake,
   .handed_over = requests_handed_over,
   .tick = tick,
+  .settled = default_settled,
+  .add_target = engine_add_target,
 };
 
 struct engine *
@@ -84,6 +86,7 @@ engine_new (const struct settings *settings)
   if (e == NULL)
     return NULL;
   hedge_init (e);
+  e->isid_taken = fence_uses_isid;
   return e;
 }
 

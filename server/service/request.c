@@ -39,6 +39,7 @@ init (struct request *req, struct map *map, enum request_op op,
   }
   for (unsigned i = 0; i < nr_parts; ++i) {
     req->parts[i].req = req;
+    req->parts[i].ops = &client_command_ops;
     req->parts[i].hedgeable = hedgeable;
     list_init (&req->parts[i].node);
   }

@@ -55,7 +55,9 @@ struct disk {
   unsigned known;               /* if so: what the one that is gone knew of */
 };
 
-/* default-export.c.  Lock held.  NULL: err says why there is none. */
+/* default-export.c.  Lock held.  A session has settled. */
+extern void default_settled (struct engine *e);
+/* Lock held.  NULL: err says why there is none. */
 extern struct map *default_map (struct engine *e, char *err, size_t size);
 /* No lock, and not the service thread: writes down what it is, if that is
  * new. */

@@ -48,7 +48,7 @@ engine_add_target (struct engine *e, const struct portal *portal,
     return;
   }
   e->nr_sessions++;
-  s = session_new (e, SESSION_NORMAL, portal, target);
+  s = path_session_new (e, portal, target);
   if (s == NULL) {
     engine_complain (e, false, "%s: out of memory", portal->host);
     return;
@@ -68,7 +68,7 @@ engine_add_portal (struct engine *e, const struct portal *portal, bool forget)
     engine_add_target (e, portal, st->target);
     return true;
   }
-  s = session_new (e, SESSION_DISCOVERY, portal, "");
+  s = session_new (e, &discovery_ops, portal, "");
   if (s == NULL) {
     engine_complain (e, false, "%s: out of memory", portal->host);
     return false;
@@ -87,8 +87,7 @@ engine_del_portal (struct engine *e, const struct portal *portal)
   list_for_each (l, next, &e->sessions) {
     struct session *s = list_entry (l, struct session, node);
 
-    if (!portal_equal (&s->portal, portal) ||
-        (s->kind != SESSION_NORMAL && s->kind != SESSION_DISCOVERY))
+    if (!portal_equal (&s->portal, portal) || !s->ops->of_portal)
       continue;
     if (s->state != SESSION_CLOSED)
       n++;
@@ -119,9 +118,7 @@ engine_reconfigure (struct engine *e, const struct settings *settings)
   list_for_each (l, next, &e->sessions) {
     struct session *s = list_entry (l, struct session, node);
 
-    s->depth = settings->queue_depth;
-    if (s->limit_now > 0)
-      s->limit_now = s->depth;
+    session_set_depth (s, settings->queue_depth);
   }
   list_for_each (l, next, &e->maps) {
     struct map *m = list_entry (l, struct map, node);
@@ -186,7 +183,7 @@ engine_verdict (struct engine *e, char *err, size_t size)
   list_for_each (l, next, &e->sessions) {
     const struct session *s = list_entry (l, struct session, node);
 
-    if (s->ever_up && s->kind == SESSION_NORMAL)
+    if (s->ever_up && session_has_paths (s))
       nr_up++;
     /* "Not allowed" says more than "not there". */
     if (s->failure != FAIL_NONE &&

@@ -252,7 +252,7 @@ start_once (unsigned flags)
   assert_int_equal (engine_start_thread (engine), 0);
   engine_lock (engine);
   list_for_each (l, next, &engine->sessions)
-    sessions += list_entry (l, struct session, node)->kind == SESSION_NORMAL;
+    sessions += session_has_paths (list_entry (l, struct session, node));
   engine_unlock (engine);
   if (sessions < NR_PORTALS)
     assert_true (log_count ("127.0.0.1: out of memory") > 0);

@@ -546,7 +546,7 @@ find_missing (void)
     struct session *s = list_entry (l, struct session, node);
     const int i = s->portal.port - 4001;
 
-    if (s->kind == SESSION_NORMAL && s->state == SESSION_UP)
+    if (session_has_paths (s) && s->state == SESSION_UP)
       for (unsigned lun = 0; lun < NR_DISKS; ++lun) {
         const struct path *p = path_find (s, lun);
 

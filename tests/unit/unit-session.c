@@ -58,8 +58,8 @@ states_show (void)
   list_for_each (l, next, &engine->sessions) {
     const struct session *s = list_entry (l, struct session, node);
 
-    fprintf (stderr, "session %u %s: kind %d, %s%s%s%s, %u in flight of %u\n",
-             s->id, s->name, (int) s->kind, session_state_name (s->state),
+    fprintf (stderr, "session %u %s: %s, %s%s%s%s, %u in flight of %u\n",
+             s->id, s->name, session_has_paths (s) ? "paths" : s->ops->discovery ? "discovery" : "fence", session_state_name (s->state),
              s->ctx ? "" : ", no context", s->dying ? ", dying" : "",
              s->probe ? ", probes" : "", s->nr_in_flight, s->limit_now);
     list_for_each (pl, pnext, &s->paths) {
@@ -227,7 +227,7 @@ session_of (unsigned i)
   list_for_each (l, next, &engine->sessions) {
     struct session *s = list_entry (l, struct session, node);
 
-    if (s->kind == SESSION_NORMAL && strcmp (s->name, name) == 0)
+    if (session_has_paths (s) && strcmp (s->name, name) == 0)
       return s;
   }
   fail_msg ("no session %s", name);

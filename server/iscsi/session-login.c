@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Connect, log in, be redirected, log out: libiscsi is told what to do, and what
+ * comes of it is an event.  Service thread, lock held. */
+#include <config.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "iscsi/session-internal.h"
+
+#define MAX_REDIRECTS 8
+
+double
+session_login_patience (const struct session *s)
+{
+  return s->login_patience > 0 ? s->login_patience
+    : s->engine->settings->login_timeout;
+}
+
+/* ---- what libiscsi says ------------------------------------------------------- */
+
+static void
+connect_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
+{
+  struct session *s = opaque;
+
+  (void) data;
+  if (s->dying)
+    return;
+  if (status == SCSI_STATUS_GOOD)
+    session_event_later (s, SESSION_EV_CONNECTED);
+  else
+    session_kill (s, FAIL_UNREACHABLE, "cannot connect: %s",
+                  iscsi_get_error (ctx));
+}
+
+/* The status class and detail are only in libiscsi's text. */
+static enum session_failure
+login_failure (const char *text)
+{
+  static const struct { const char *part; enum session_failure failure; }
+  table[] = {
+    { "uthentication", FAIL_AUTH },
+    { "CHAP", FAIL_AUTH },
+    { "orbidden", FAIL_FORBIDDEN },
+    { "uthorization", FAIL_FORBIDDEN },
+    { "not found", FAIL_NOT_FOUND },
+    { "removed", FAIL_NOT_FOUND },
+  };
+
+  for (size_t i = 0; i < sizeof table / sizeof table[0]; ++i)
+    if (strstr (text, table[i].part) != NULL)
+      return table[i].failure;
+  return FAIL_LOGIN;
+}
+
+static void
+login_failed (struct session *s)
+{
+  const char *text = iscsi_get_error (s->ctx);
+  const enum session_failure failure = login_failure (text);
+  const bool target_side = strstr (text, "from the target") != NULL ||
+    strstr (text, "did not return CHAP") != NULL ||
+    strstr (text, "Wrong CHAP targetname") != NULL;
+
+  if (s->secured && s->engine->settings->user == NULL && failure == FAIL_AUTH)
+    s->plain_login = true;
+  if (failure == FAIL_AUTH)
+    session_kill (s, failure, target_side
+                  ? "authentication failed: the target did not prove itself "
+                  "with mutual-user and mutual-password (%s)"
+                  : "authentication failed: the target did not accept "
+                  "user= and password= (%s)", text);
+  else
+    session_kill (s, failure, "login failed: %s", text);
+}
+
+static void
+login_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
+{
+  struct session *s = opaque;
+
+  (void) ctx;
+  (void) data;
+  if (s->dying)
+    return;
+  if (status == SCSI_STATUS_GOOD)
+    session_event_later (s, SESSION_EV_LOGGED_IN);
+  else if (status == SCSI_STATUS_REDIRECT)
+    session_event_later (s, SESSION_EV_REDIRECT);
+  else
+    login_failed (s);
+}
+
+static void
+logout_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
+{
+  struct session *s = opaque;
+
+  (void) ctx;
+  (void) status;
+  (void) data;
+  if (!s->dying)
+    session_event_later (s, SESSION_EV_LOGGED_OUT);
+}
+
+/* ---- what it is told ---------------------------------------------------------- */
+
+static void
+set_credentials (struct session *s, const struct settings *st)
+{
+  s->secured = false;
+  if (st->user) {
+    iscsi_set_initiator_username_pwd (s->ctx, st->user, st->password);
+    s->secured = true;
+  }
+  else if (s->ops->secure != NULL && s->ops->secure (s)) {
+    /* Without credentials libiscsi leaves out the security stage, and tgt
+     * reinstates only there.  We offer "CHAP,None" then; who chooses CHAP
+     * refuses us, and gets a login without next time. */
+    if (!s->plain_login)
+      iscsi_set_initiator_username_pwd (s->ctx, "mpiscsi", "mpiscsi-fence");
+    s->secured = true;
+  }
+  s->guard.wants_proof = st->mutual_user != NULL;
+  if (st->mutual_user)
+    iscsi_set_target_username_pwd (s->ctx, st->mutual_user,
+                                   st->mutual_password);
+}
+
+void
+session_connect (struct session *s)
+{
+  const struct settings *st = s->engine->settings;
+  static const enum iscsi_header_digest digests[] = {
+    [DIGEST_NONE] = ISCSI_HEADER_DIGEST_NONE,
+    [DIGEST_NONE_CRC32C] = ISCSI_HEADER_DIGEST_NONE_CRC32C,
+    [DIGEST_CRC32C_NONE] = ISCSI_HEADER_DIGEST_CRC32C_NONE,
+    [DIGEST_CRC32C] = ISCSI_HEADER_DIGEST_CRC32C,
+  };
+
+  s->ctx = iscsi_create_context (s->initiator);
+  if (s->ctx == NULL) {
+    session_kill (s, FAIL_LOGIN, "out of memory");
+    return;
+  }
+  guard_reset (s);
+  iscsi_set_noautoreconnect (s->ctx, 1);
+  iscsi_set_isid_random (s->ctx, s->isid_random, s->isid_qualifier);
+  iscsi_set_session_type (s->ctx, s->ops->discovery
+                          ? ISCSI_SESSION_DISCOVERY : ISCSI_SESSION_NORMAL);
+  iscsi_set_header_digest (s->ctx, digests[st->header_digest]);
+  if (s->target[0])
+    iscsi_set_targetname (s->ctx, s->target);
+  if (!s->ops->discovery)
+    portal_group_listen (s);
+  set_credentials (s, st);
+  session_set_timer (s, session_login_patience (s));
+  if (iscsi_connect_async (s->ctx, s->address, connect_cb, s) != 0) {
+    session_kill (s, FAIL_UNREACHABLE, "cannot connect: %s",
+                  iscsi_get_error (s->ctx));
+    return;
+  }
+  session_update_watcher (s);
+}
+
+void
+session_log_in (struct session *s)
+{
+  if (iscsi_login_async (s->ctx, login_cb, s) != 0)
+    session_kill (s, FAIL_LOGIN, "cannot log in: %s",
+                  iscsi_get_error (s->ctx));
+  session_update_watcher (s);
+}
+
+bool
+session_redirected (struct session *s)
+{
+  const char *to = iscsi_get_target_address (s->ctx);
+  struct portal portal;
+  const char *wrong;
+
+  if (++s->redirects > MAX_REDIRECTS) {
+    session_kill (s, FAIL_LOGIN, "redirected more than %d times",
+                  MAX_REDIRECTS);
+    return false;
+  }
+  if (!portal_parse (to, strlen (to), &portal, &wrong)) {
+    session_kill (s, FAIL_LOGIN, "redirected to '%s': %s", to, wrong);
+    return false;
+  }
+  portal_text (&portal, s->address, sizeof s->address);
+  log_info ("%s: target %s redirects to %s", s->name, s->target, s->address);
+  return true;
+}
+
+bool
+session_log_out (struct session *s)
+{
+  if (iscsi_logout_async (s->ctx, logout_cb, s) != 0)
+    return false;
+  session_update_watcher (s);
+  return true;
+}
