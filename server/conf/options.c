@@ -170,6 +170,10 @@ const struct option options[] = {
     P | IN_ISCSI, without_states, "deny",
     "writes while the state directory cannot be written, so that the next "
     "server could not fence them after a kill: deny (they fail) or allow" },
+  { "fence_across_targets", OPTION_BOOL, 0, 0, S (fence_across_targets),
+    P | IN_ISCSI, NULL, "no",
+    "a LOGICAL UNIT RESET through one target is good for what another one has: "
+    "only if all targets of a LUN are one array" },
   { "replacement_timeout", OPTION_TMO, -1, 30 * DAY, S (replacement_timeout),
     P | IN_ISCSI, NULL, "(fast_io_fail_tmo)",
     "open-iscsi's name for fast_io_fail_tmo, which wins when both are given" },

@@ -111,6 +111,7 @@ struct settings {
   enum fencing fence;                   /* auto */
   double fence_timeout;                 /* 30 */
   enum without_state fence_without_state; /* deny */
+  bool fence_across_targets;            /* no */
   double replacement_timeout;           /* accepted; see settings.c */
 
   char *config_file;                    /* NULL if none was read */

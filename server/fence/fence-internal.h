@@ -21,7 +21,10 @@ struct fence {
   bool inherited;               /* of a server that was killed: nexus.h */
   bool failed;                  /* a login for it, once; said */
   char name[330];               /* of the portal, for logs */
-  double since;                 /* fence_timeout counts from here */
+  double since;                 /* it is here */
+  /* Of fence_timeout: seconds that somebody has waited with a path there; and
+   * when that was looked at, last. */
+  double waited, looked;
   enum fence_state state;
 };
 
@@ -94,10 +97,15 @@ extern void fence_send_reset (struct map *m);
  * the portal that F had, which is none of our paths'. */
 extern bool fence_start (struct map *m, const struct path *via,
                          const struct fence *f);
-/* A live path: through the portal group of X, or (NULL) any.  After a failure
- * another one than before, if there is one. */
+/* A live path through the portal group of X.  After a failure another one than
+ * before, if there is one. */
 extern const struct path *fence_live_path (const struct map *m,
                                            const struct nexus *x);
+/* The same, but through any portal over which a reset is good for X. */
+extern const struct path *fence_reset_path (const struct map *m,
+                                            const struct nexus *x);
+/* What is reset through S: does it know of the tasks of X? */
+extern bool fence_is_known_to (const struct nexus *x, const struct session *s);
 /* The fencing session of M shares its portal with a path.  When that one is
  * found dead, so is this one, whose health nobody looks at. */
 extern bool fence_session_is_lost (const struct map *m);

@@ -108,8 +108,12 @@ fence_send_reset (struct map *m)
     p->reset_expected = !p->session->dying &&
       session_is_full_feature (p->session->state);
   }
-  list_for_each (l, next, &m->fences)
-    fence_event (m, list_entry (l, struct fence, node), FENCE_EV_RESET_SENT);
+  list_for_each (l, next, &m->fences) {
+    struct fence *f = list_entry (l, struct fence, node);
+
+    if (fence_is_known_to (&f->nexus, s))
+      fence_event (m, f, FENCE_EV_RESET_SENT);
+  }
   if (iscsi_task_mgmt_lun_reset_async (s->ctx, lun_encode (fencer_of (s)->lun,
                                                       s->flat_luns),
                                        reset_cb, s) != 0) {
@@ -242,15 +246,26 @@ fence_start (struct map *m, const struct path *via, const struct fence *f)
 }
 
 static bool
-same_portal_group (const struct session *s, const struct nexus *x)
+is_in_group (const struct nexus *x, const struct session *s)
 {
   return strcmp (s->target, x->target) == 0 && !is_elsewhere (x, s) &&
     ((x->portal.tpgt != -1 && s->portal.tpgt == x->portal.tpgt) ||
      portal_equal (&s->portal, &x->portal));
 }
 
-const struct path *
-fence_live_path (const struct map *m, const struct nexus *x)
+/* One disk behind two targets (two daemons, say, with one backing store): the
+ * one that is reset knows nothing of what the other one has, unless both are
+ * the same device. */
+bool
+fence_is_known_to (const struct nexus *x, const struct session *s)
+{
+  return s->engine->settings->fence_across_targets ||
+    strcmp (s->target, x->target) == 0;
+}
+
+static const struct path *
+live_path (const struct map *m, const struct nexus *x,
+           bool (*good) (const struct nexus *x, const struct session *s))
 {
   const struct path *again = NULL;
   struct list *l, *next;
@@ -260,13 +275,25 @@ fence_live_path (const struct map *m, const struct nexus *x)
 
     if (!path_is_usable (p->state) || p->session->dying)
       continue;
-    if (x != NULL && !same_portal_group (p->session, x))
+    if (!good (x, p->session))
       continue;
     if (m->fence_failures == 0 || p->session->id != m->fence_via)
       return p;
     again = p;
   }
   return again;
+}
+
+const struct path *
+fence_live_path (const struct map *m, const struct nexus *x)
+{
+  return live_path (m, x, is_in_group);
+}
+
+const struct path *
+fence_reset_path (const struct map *m, const struct nexus *x)
+{
+  return live_path (m, x, fence_is_known_to);
 }
 
 bool

@@ -12,6 +12,8 @@
 
 /* Seconds before the next try after a fencing session failed. */
 #define RETRY 0.5
+/* The same while nobody waits. */
+#define RETRY_IDLE 10.0
 /* Seconds that the live paths get to answer before a reset. */
 #define DRAIN 1.0
 /* Nothing new is sent for at most so many seconds, even if the target does
@@ -79,7 +81,8 @@ fence_lost (struct command *cmd)
     nexus_of (s, m, &f->nexus);
     snprintf (f->name, sizeof f->name, "%s", s->name);
     f->login = s->stats.logins;
-    f->since = engine_now ();
+    f->since = f->looked = engine_now ();
+    f->waited = 0;
     list_add_tail (&m->fences, &f->node);
     stop_older_fencers (s);
   }
@@ -139,7 +142,7 @@ fence_inherit (struct map *m, const struct nexus *x)
   indoubt_add_all (&m->indoubt, f, &f->all);
   f->nexus = *x;
   f->inherited = true;
-  f->since = engine_now ();
+  f->since = f->looked = engine_now ();
   snprintf (f->name, sizeof f->name, "%s of the server before",
             portal_text (&x->portal, portal, sizeof portal));
   list_add_tail (&m->fences, &f->node);
@@ -302,6 +305,15 @@ others_first (struct map *m, const struct session *s)
   return true;
 }
 
+static bool
+wanted (const struct map *m)
+{
+  /* What waits for the state file does not wait for us. */
+  return (!list_empty (&m->parked) && !m->nexus_gate) ||
+    m->engine->shutdown ||
+    m->indoubt.count > MANY_RANGES;
+}
+
 static void
 fencer_ended (struct map *m, double now)
 {
@@ -318,7 +330,8 @@ fencer_ended (struct map *m, double now)
               : LOG_LEVEL_DEBUG, "%s: fencing through %s failed: %s", m->name,
               s->name, s->why);
     /* At once through another portal; if that fails too, not too often. */
-    m->fence_retry_at = m->fence_failures++ == 0 ? 0 : now + RETRY;
+    m->fence_retry_at = m->fence_failures++ == 0 ? 0
+      : now + (wanted (m) ? RETRY : RETRY_IDLE);
     /* Made-up credentials are not to everybody's taste. */
     if (s->plain_login)
       m->fence_plain = true;
@@ -341,15 +354,6 @@ fencer_ended (struct map *m, double now)
            "LOGICAL UNIT RESET");
 }
 
-static bool
-wanted (const struct map *m)
-{
-  /* What waits for the state file does not wait for us. */
-  return (!list_empty (&m->parked) && !m->nexus_gate) ||
-    m->engine->shutdown ||
-    m->indoubt.count > MANY_RANGES;
-}
-
 void
 fence_fail_parked (struct map *m, int error)
 {
@@ -361,14 +365,22 @@ fence_fail_parked (struct map *m, int error)
   }
 }
 
+/* Nobody waits, or there is no path on which to go on: it can stay as it is.
+ * Where time is the only rung it is not waited for in vain. */
+static bool
+time_runs (const struct map *m, const struct fence *f)
+{
+  return m->nr_active > 0 &&
+    (wanted (m) || !(wants_login (m, f) || wants_reset (m, f)));
+}
+
 static void
 check_fence (struct map *m, struct fence *f, double now)
 {
-  /* Nobody waits: it can stay until somebody does.  Reset the unit, for all
-   * its initiators, only if it must be. */
-  if (wants_reset (m, f) && !wanted (m))
-    f->since = now;
-  if (now - f->since >= m->engine->settings->fence_timeout)
+  if (time_runs (m, f))
+    f->waited += now - f->looked;
+  f->looked = now;
+  if (f->waited >= m->engine->settings->fence_timeout)
     act (m, f, FENCE_EV_TIME, "time");
   else
     act (m, f, FENCE_EV_LOOK, "session reinstatement");
@@ -406,8 +418,8 @@ fence_check (struct map *m, double now)
 {
   struct engine *e = m->engine;
   struct list *l, *next;
-  const struct path *via;
-  bool some_ready = false, more_soon = false;
+  const struct path *via = NULL;
+  bool more_soon = false;
 
   if (m->fencer != NULL && m->fencer->state != SESSION_CLOSED &&
       !fencer_of (m->fencer)->done && !m->fencer->dying && fence_session_is_lost (m))
@@ -429,6 +441,8 @@ fence_check (struct map *m, double now)
                    m->name);
     fence_fail_parked (m, ESHUTDOWN);
   }
+  if (wanted (m) && m->fence_retry_at > now + RETRY)
+    m->fence_retry_at = now;
   if (list_empty (&m->fences) || m->fencer != NULL || now < m->fence_retry_at)
     return;
 
@@ -439,16 +453,15 @@ fence_check (struct map *m, double now)
   list_for_each (l, next, &m->fences) {
     const struct fence *f = list_entry (l, struct fence, node);
 
-    if (wants_reset (m, f))
-      some_ready = true;
+    if (wants_reset (m, f)) {
+      if (via == NULL)
+        via = fence_reset_path (m, &f->nexus);
+    }
     else if (now - f->since < COMBINE)
       more_soon = true;
   }
-  if (some_ready && wanted (m) && !more_soon) {
-    via = fence_live_path (m, NULL);
-    if (via != NULL && fence_start (m, via, NULL))
-      return;
-  }
+  if (via != NULL && wanted (m) && !more_soon && fence_start (m, via, NULL))
+    return;
   /* Last, for it may fail again and again. */
   if (!start_login (m, true, true))
     start_login (m, false, true);

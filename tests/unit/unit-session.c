@@ -1797,6 +1797,80 @@ fencing_is_redirected (void **unused)
   assert_true (fake_logins (portal[2]) < 12);
 }
 
+/* An outage that is longer than fence_timeout, with nobody waiting: when the
+ * portal is back, the lost session is ended all the same. */
+static void
+outage_uses_up_no_time (void **unused)
+{
+  struct job j[2];
+
+  (void) unused;
+  set ("fence-timeout", "0.6");
+  fake_set_portal_group (portal[0], 7);
+  fake_set_portal_group (portal[1], 8);
+  serve (2);
+  fake_fault (portal[0], (struct fake_fault) {
+      .opcode = 0x2a, .lun = -1, .count = 2, .hang = true });
+  fake_fault (portal[1], (struct fake_fault) {
+      .opcode = 0x2a, .lun = -1, .count = 2, .hang = true });
+  for (unsigned i = 0; i < 2; ++i)
+    job_start (&j[i], OP_WRITE, 8 * i, 8);
+  wait_for (fake_waiting (portal[0]) + fake_waiting (portal[1]) == 2);
+  for (unsigned i = 0; i < 2; ++i) {
+    fake_set_connect (portal[i], FAKE_CONNECT_REFUSED);
+    fake_kill (portal[i]);
+  }
+  for (unsigned i = 0; i < 2; ++i)
+    job_end (&j[i], EIO);
+  pause_ms (1200);
+  assert_int_equal (log_count ("gave up fencing"), 0);
+  for (unsigned i = 0; i < 2; ++i) {
+    fake_forget_faults (portal[i]);
+    fake_set_connect (portal[i], FAKE_CONNECT_OK);
+  }
+  wait_for (active () == 2);
+  for (unsigned i = 0; i < 2; ++i)
+    do_job (OP_WRITE, 8 * i, 8, 0);
+  assert_int_equal (log_count ("gave up fencing"), 0);
+  wait_for (log_count ("are fenced (LOGICAL UNIT RESET)") == 2);
+}
+
+/* Two targets, one disk: the one that was not asked to write knows nothing of
+ * the write, unless we are told that they are one. */
+static void
+two_targets (const char *one_array)
+{
+  struct job again;
+
+  set ("fence", "lun-reset");
+  set ("fence-timeout", "1.5");
+  set ("fence-across-targets", one_array);
+  serve (2);
+  engine_lock (engine);
+  strcpy (session_of (1)->target, FAKE_TARGET "2");
+  engine_unlock (engine);
+  overwrite_what_is_in_doubt (&again);
+  job_end (&again, 0);
+}
+
+static void
+two_targets_are_two (void **unused)
+{
+  (void) unused;
+  two_targets ("no");
+  assert_int_equal (log_count ("LOGICAL UNIT RESET through"), 0);
+  assert_int_equal (log_count ("gave up fencing after 1.5 s"), 1);
+}
+
+static void
+two_targets_are_one (void **unused)
+{
+  (void) unused;
+  two_targets ("yes");
+  assert_int_equal (log_count ("LOGICAL UNIT RESET through"), 1);
+  assert_int_equal (log_count ("gave up fencing"), 0);
+}
+
 /* The portal that is to fence for the lost one takes no logins, though its
  * session is still good: the next one has to do it, soon. */
 static void
@@ -2001,6 +2075,9 @@ main (void)
     TEST (state_follows_the_login),
     TEST (fencing_is_redirected),
     TEST (fenced_by_the_next_one),
+    TEST (outage_uses_up_no_time),
+    TEST (two_targets_are_two),
+    TEST (two_targets_are_one),
     TEST (other_group_told_at_login),
     TEST (flush_after_reset),
     TEST (reset_with_write_in_flight),

@@ -220,6 +220,7 @@ every_parameter (void **state)
     { "fence", "hold", "hold" },
     { "fence_timeout", "2.5", "2.5" },
     { "fence_without_state", "allow", "allow" },
+    { "fence_across_targets", "on", "yes" },
     { "replacement_timeout", "120", "120" },
     { "control", "/run/x", "/run/x" },
     { "bindings_file", "/b", "/b" },
