@@ -15,7 +15,6 @@
 
 #include "base/text.h"
 #include "control/control.h"
-#include "fence/nexus.h"
 #include "control/notify.h"
 #include "stream.h"
 
@@ -272,7 +271,7 @@ start_serving (void)
     log_warning ("%s", err);
   }
   notify_start (engine);
-  nexus_start (engine);
+  engine_keep_record (engine);
   engine_recall_default (engine);
   engine_start (engine);
   if (engine_start_thread (engine) == -1) {

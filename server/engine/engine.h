@@ -25,6 +25,7 @@
 
 struct control;
 struct engine;
+struct gate_ops;
 struct map;
 struct nexus_keeper;
 struct path;
@@ -165,6 +166,7 @@ struct engine {
   void *found_opaque;
 
   const struct observer *observer;      /* NULL: nobody */
+  const struct gate_ops *gate;  /* gate.h; NULL: nobody has registered */
   struct control *control;      /* control.c; NULL: no socket */
   struct nexus_keeper *nexus;   /* nexus.c; NULL: nothing is kept */
   struct registrants *registrants;      /* registrant.h; NULL: none */

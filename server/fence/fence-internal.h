@@ -8,6 +8,7 @@
 
 #include "fence/fence.h"
 #include "fence/nexus.h"
+#include "multipath/gate.h"
 #include "rules/fence-ladder.h"
 
 /* A dead nexus (as far as one map is concerned).  A session that logs in again

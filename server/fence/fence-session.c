@@ -144,7 +144,7 @@ logged_in (struct session *s)
 {
   struct map *m = fencer_of (s)->map;
 
-  fence_logged_in (s);
+  gate_logged_in (s);
   if (m == NULL || m->fencer != s)
     session_event (s, SESSION_EV_PROBED);
   else if (!fencer_of (s)->reset && in_vain (m, s))
@@ -152,7 +152,7 @@ logged_in (struct session *s)
   else if (fencer_of (s)->reset) {
     m->frozen = true;
     m->frozen_since = engine_now ();
-    fence_soon (m);
+    gate_soon (m);
   }
   else {                        /* to be logged in was all */
     fencer_of (s)->done = true;
@@ -177,14 +177,14 @@ static enum session_next
 lost (struct session *s)
 {
   (void) s;
-  return SESSION_ENDS;          /* fence_check makes another one */
+  return SESSION_ENDS;          /* fence.c makes another one */
 }
 
 static void
 closed (struct session *s)
 {
   if (fencer_of (s)->map != NULL)
-    fence_soon (fencer_of (s)->map);
+    gate_soon (fencer_of (s)->map);
 }
 
 static void

@@ -46,16 +46,23 @@ stop_older_fencers (const struct session *s)
   }
 }
 
-bool
-fence_reserve (struct path *p)
+static bool
+reserve (struct path *p)
 {
   if (p->fence == NULL)
     p->fence = calloc (1, sizeof *p->fence);
   return p->fence != NULL;
 }
 
-void
-fence_lost (struct command *cmd)
+static void
+unreserve (struct path *p)
+{
+  free (p->fence);
+  p->fence = NULL;
+}
+
+static void
+lost (struct command *cmd)
 {
   struct map *m = cmd->req->map;
   const struct session *s = cmd->session;
@@ -73,7 +80,7 @@ fence_lost (struct command *cmd)
     f = NULL;
   }
   if (f == NULL) {
-    /* Whoever sent it this way has seen to that (fence_reserve), and one
+    /* Whoever sent it this way has seen to that (reserve), and one
      * fence is enough for all that one nexus had of this map. */
     f = cmd->path->fence;
     cmd->path->fence = NULL;
@@ -87,22 +94,12 @@ fence_lost (struct command *cmd)
     stop_older_fencers (s);
   }
   m->fence_stats.in_doubt++;
-  fence_soon (m);
+  gate_soon (m);
   if (!indoubt_add (&m->indoubt, f, cmd->origin, cmd->lba, cmd->blocks)) {
     log_error ("%s: %s: out of memory: until the lost session is fenced, every "
                "write waits", m->name, f->name);
     indoubt_add_all (&m->indoubt, f, &f->all);
   }
-}
-
-void
-fence_unpark (struct map *m)
-{
-  if (list_empty (&m->parked))
-    return;
-  /* In order, in front of what came later. */
-  list_splice_head (&m->queue, &m->parked);
-  schedule_dispatch (m);
 }
 
 static bool
@@ -119,8 +116,8 @@ any_inherited (const struct map *m, uint32_t isid_random)
   return false;
 }
 
-bool
-fence_inherit (struct map *m, const struct nexus *x)
+static bool
+inherit (struct map *m, const struct nexus *x)
 {
   struct list *l, *next;
   char portal[300];
@@ -147,12 +144,12 @@ fence_inherit (struct map *m, const struct nexus *x)
             portal_text (&x->portal, portal, sizeof portal));
   list_add_tail (&m->fences, &f->node);
   m->fence_stats.inherited++;
-  fence_soon (m);
+  gate_soon (m);
   return true;
 }
 
-bool
-fence_list_own (const struct map *m, struct nexus_list *out)
+static bool
+list_own (const struct map *m, struct nexus_list *out)
 {
   struct list *l, *next;
 
@@ -175,7 +172,7 @@ release (struct map *m, struct fence *f, const char *how)
   if (f->inherited && !any_inherited (m, f->nexus.isid_random))
     nexus_fenced (m, f->nexus.isid_random);
   free (f);
-  fence_unpark (m);
+  gate_unpark (m);
 }
 
 /* EVENT has happened to F, which may be gone after it.  HOW: through which
@@ -190,7 +187,7 @@ act (struct map *m, struct fence *f, enum fence_event event, const char *how)
     m->fence_stats.reinstated++;
     log_info ("%s: %s: session reinstated through %s: the target has ended "
               "the lost one", m->name, f->name, how);
-    fence_soon (m);
+    gate_soon (m);
     break;
   case FENCE_ACT_RELEASE:
     release (m, f, how);
@@ -214,8 +211,8 @@ act_all (struct map *m, enum fence_event event, const char *how)
     act (m, list_entry (l, struct fence, node), event, how);
 }
 
-void
-fence_logged_in (struct session *s)
+static void
+logged_in (struct session *s)
 {
   struct engine *e = s->engine;
   struct list *l, *next, *fl, *fnext;
@@ -245,8 +242,8 @@ fence_logged_in (struct session *s)
   }
 }
 
-bool
-fence_uses_isid (struct engine *e, uint32_t qualifier)
+static bool
+uses_isid (struct engine *e, uint32_t qualifier)
 {
   struct list *l, *next, *fl, *fnext;
 
@@ -264,8 +261,8 @@ fence_uses_isid (struct engine *e, uint32_t qualifier)
   return false;
 }
 
-bool
-fence_pending (const struct session *s)
+static bool
+awaits_login (const struct session *s)
 {
   struct list *l, *next, *fl, *fnext;
 
@@ -354,17 +351,6 @@ fencer_ended (struct map *m, double now)
            "LOGICAL UNIT RESET");
 }
 
-void
-fence_fail_parked (struct map *m, int error)
-{
-  while (!list_empty (&m->parked)) {
-    struct command *cmd = list_entry (m->parked.next, struct command, node);
-
-    list_del (&cmd->node);
-    request_part_done (m->engine, cmd, error);
-  }
-}
-
 /* Nobody waits, or there is no path on which to go on: it can stay as it is.
  * Where time is the only rung it is not waited for in vain. */
 static bool
@@ -413,8 +399,8 @@ start_login (struct map *m, bool live, bool again)
   return false;
 }
 
-void
-fence_check (struct map *m, double now)
+static void
+check (struct map *m, double now)
 {
   struct engine *e = m->engine;
   struct list *l, *next;
@@ -439,7 +425,7 @@ fence_check (struct map *m, double now)
     if (!list_empty (&m->parked))
       log_warning ("%s: writes that wait for a fence fail: the server ends",
                    m->name);
-    fence_fail_parked (m, ESHUTDOWN);
+    gate_fail_parked (m, ESHUTDOWN);
   }
   if (wanted (m) && m->fence_retry_at > now + RETRY)
     m->fence_retry_at = now;
@@ -467,21 +453,6 @@ fence_check (struct map *m, double now)
     start_login (m, false, true);
 }
 
-void
-fence_work (struct work *w)
-{
-  struct map *m = container_of (w, struct map, fencing);
-
-  fence_check (m, engine_now ());
-  nexus_check (m, engine_now ());
-}
-
-void
-fence_soon (struct map *m)
-{
-  engine_later (m->engine, &m->fencing);
-}
-
 bool
 fence_settled (const struct engine *e)
 {
@@ -493,10 +464,9 @@ fence_settled (const struct engine *e)
   return true;
 }
 
-void
-fence_forget (struct map *m)
+static void
+forget (struct map *m)
 {
-  indoubt_clear (&m->indoubt);
   while (!list_empty (&m->fences)) {
     struct fence *f = list_entry (m->fences.next, struct fence, node);
 
@@ -506,4 +476,47 @@ fence_forget (struct map *m)
   if (m->fencer != NULL)
     fencer_of (m->fencer)->map = NULL;
   m->fencer = NULL;
+}
+
+/* ---- to whom it is known ------------------------------------------------------------ */
+
+static const struct nexus_client nexuses = { list_own, inherit };
+
+static void
+new_map (struct map *m)
+{
+  list_init (&m->fences);
+  nexus_map_new (m);
+}
+
+static void
+check_all (struct map *m, double now)
+{
+  check (m, now);
+  nexus_check (m, now);
+}
+
+static const struct gate_ops gate = {
+  .map_new = new_map,
+  .path_added = nexus_path_added,
+  .map_freed = forget,
+  .reserve = reserve,
+  .unreserve = unreserve,
+  .lost = lost,
+  .awaits_login = awaits_login,
+  .logged_in = logged_in,
+  .check = check_all,
+};
+
+void
+fence_attach (struct engine *e)
+{
+  e->gate = &gate;
+  e->isid_taken = uses_isid;
+}
+
+void
+fence_keep_record (struct engine *e)
+{
+  nexus_start (e, &nexuses);
 }

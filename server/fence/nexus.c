@@ -11,8 +11,8 @@
 #include <time.h>
 
 #include "base/compat.h"
-#include "fence/fence.h"
 #include "fence/nexus.h"
+#include "multipath/gate.h"
 
 /* With fence_without_state=allow writes wait so long, in seconds, for the file
  * to be written. */
@@ -31,6 +31,7 @@ struct fenced {
 
 struct nexus_keeper {
   struct engine *engine;
+  const struct nexus_client *client;
   struct nexus_state state;     /* the keeper's, while it runs */
   bool open;                    /* the state is; the keeper's as well */
   pthread_t thread;
@@ -111,7 +112,7 @@ list_nexuses (struct engine *e, bool at_end, struct nexus_list *out)
   list_for_each (l, next, &e->maps) {
     const struct map *m = list_entry (l, struct map, node);
 
-    if (!fence_list_own (m, out))
+    if (!e->nexus->client->list_own (m, out))
       return false;
     if (!m->nexus_written)
       continue;
@@ -134,7 +135,7 @@ open_gate (struct map *m)
   m->nexus_gate = false;
   m->nexus_kept = true;
   indoubt_release (&m->indoubt, m->engine->nexus);
-  fence_unpark (m);
+  gate_unpark (m);
 }
 
 static void
@@ -179,7 +180,7 @@ inherit (struct map *m, const struct nexus_list *old)
 
   for (size_t i = 0; i < old->n; ++i)
     if (strcmp (old->v[i].wwid, m->wwid) == 0 &&
-        !fence_inherit (m, &old->v[i]))
+        !m->engine->nexus->client->inherit (m, &old->v[i]))
       log_error ("%s: out of memory: a session of the server before is not "
                  "fenced", m->name);
   n = m->fence_stats.inherited - before;
@@ -238,7 +239,7 @@ saved (struct nexus_keeper *k, unsigned generation, bool good, const char *err)
   k->failed = !good;
   if (!good && !is_allowed (k->engine)) {
     list_for_each (l, next, &k->engine->maps)
-      fence_soon (list_entry (l, struct map, node)); /* nexus_check */
+      gate_soon (list_entry (l, struct map, node)); /* nexus_check */
   }
   else {
     k->written = generation;
@@ -350,7 +351,7 @@ keeper_free (struct nexus_keeper *k)
 }
 
 void
-nexus_start (struct engine *e)
+nexus_start (struct engine *e, const struct nexus_client *client)
 {
   struct nexus_keeper *k;
   char err[ERR_SIZE];
@@ -365,6 +366,7 @@ nexus_start (struct engine *e)
     return;
   }
   k->engine = e;
+  k->client = client;
   k->state.lock = -1;
   k->open = nexus_state_open (&k->state, NULL, e->initiator_name, &k->old,
                               say_warning, err) == 0;
@@ -543,6 +545,6 @@ nexus_check (struct map *m, double now)
     if (is_allowed (m->engine))
       open_gate (m);
     else
-      fence_fail_parked (m, EIO);
+      gate_fail_parked (m, EIO);
   }
 }

@@ -6,7 +6,7 @@
  * in flight, and its clients connect again to the next server and overwrite
  * the same blocks.  So a nexus is noted, on disk, before the first write goes
  * through it, and the next server fences it, for all blocks of the LUN, before
- * its own first write to that LUN (fence_inherit).
+ * its own first write to that LUN (struct nexus_client).
  *
  * What it costs: nothing per I/O.  A map's writes are held back by a range in
  * its indoubt set (the gate) from the time it gets a path until the file has
@@ -31,8 +31,17 @@
 /* The nexus of S, as far as the LUN of M is concerned. */
 extern void nexus_of (const struct session *s, const struct map *m,
                       struct nexus *x);
+/* What the record is of: fence.c.  Lock held. */
+struct nexus_client {
+  /* Adds the nexuses of our own that are not fenced.  false: no memory. */
+  bool (*list_own) (const struct map *m, struct nexus_list *out);
+  /* An older server that was killed may have had writes in flight on X: all
+   * blocks are in doubt.  false: no memory. */
+  bool (*inherit) (struct map *m, const struct nexus *x);
+};
+
 /* Before engine_start; no lock.  Sets the engine's ISID. */
-extern void nexus_start (struct engine *e);
+extern void nexus_start (struct engine *e, const struct nexus_client *client);
 /* After the logout, when all threads but the keeper have ended; no lock.
  * Twice is as good as once. */
 extern void nexus_stop (struct engine *e);

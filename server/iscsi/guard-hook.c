@@ -12,7 +12,6 @@
 
 #include "base/bytes.h"
 #include "iscsi/session-internal.h"
-#include "multipath/multipath.h"
 #include "iscsi/hook.h"
 
 /* The session whose iscsi_service () runs in this thread. */

@@ -9,7 +9,6 @@
 
 #include "base/bytes.h"
 #include "iscsi/session-internal.h"
-#include "multipath/multipath.h"
 
 /* PDUs that libiscsi may read in one go, with the lock held; then the others
  * have a turn. */
@@ -172,8 +171,8 @@ scsi_response (struct session *s, const struct command *cmd)
   if (cmd->sent < cmd->asked)
     return refuse (s, "a write was answered before the data that was asked "
                    "for was sent");
-  if (h[AT_STATUS] == SCSI_STATUS_GOOD && cmd->req != NULL &&
-      cmd->req->op == OP_WRITE && cmd->sent < cmd->bytes)
+  if (h[AT_STATUS] == SCSI_STATUS_GOOD && cmd->modifies &&
+      !cmd->may_be_short && cmd->sent < cmd->bytes)
     return refuse (s, "a write of %u bytes was answered with GOOD after %u",
                    cmd->bytes, cmd->sent);
   return true;

@@ -15,7 +15,6 @@
 #include <string.h>
 
 #include "iscsi/session-internal.h"
-#include "multipath/multipath.h"
 
 #define LOGIN_REPLY_LEVEL 6
 

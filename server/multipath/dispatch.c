@@ -5,7 +5,7 @@
 #include <errno.h>
 
 #include "multipath/multipath.h"
-#include "fence/fence.h"
+#include "multipath/gate.h"
 #include "multipath/hedge.h"
 #include "multipath/registrant.h"
 
@@ -167,12 +167,11 @@ map_dispatch (struct map *m)
 
     /* Without a path no_path () decides: who waits for a fence then would
      * wait for ever. */
-    if (m->nr_active > 0 && fence_blocks (m, cmd)) {
+    if (m->nr_active > 0 && gate_blocks (m, cmd)) {
       list_del (&cmd->node);
-      list_add_tail (&m->parked, &cmd->node);
       if (!list_empty (&m->fences))     /* not for the state file */
         m->fence_stats.parked++;
-      fence_soon (m);
+      gate_park (m, cmd);
       continue;
     }
     p = map_select_path (m, cmd->bytes);
@@ -315,7 +314,7 @@ path_command_over (struct command *cmd)
   cmd->accounted = false;
   /* A reset waits for the last answer. */
   if (m->frozen)
-    fence_soon (m);
+    gate_soon (m);
 }
 
 static void
@@ -326,7 +325,7 @@ lost (struct command *cmd)
   path_command_over (cmd);
   cmd->path->stats.errors++;
   hedge_forget (cmd);
-  fence_lost (cmd);
+  gate_lost (m, cmd);
   failover (m, cmd);
 }
 
@@ -375,14 +374,14 @@ path_verdict_actions (struct path *p, const struct verdict *v)
     session_shut (s);
     return;
   }
-  fence_heard (p, v->actions);
+  path_heard (p, v->actions);
   registrant_heard (p, v->actions);
 }
 
 void
 path_answered (struct path *p, const struct command *cmd, double seconds)
 {
-  fence_heard_nothing (p);
+  path_heard_nothing (p);
   p->stats.ios++;
   latency_add (&p->latency, seconds);
   p->average_latency = latency_average (p->average_latency, seconds, 1 / 16.);

@@ -12,8 +12,7 @@
 #include "rules/bindings.h"
 #include "conf/conf.h"
 #include "multipath/multipath.h"
-#include "fence/fence.h"
-#include "fence/nexus.h"
+#include "multipath/gate.h"
 #include "multipath/registrant.h"
 #include "rules/prio.h"
 
@@ -80,21 +79,17 @@ map_new (struct engine *e, const struct lu_facts *facts, const char *target)
   list_init (&m->paths);
   list_init (&m->queue);
   list_init (&m->delayed);
-  list_init (&m->parked);
   list_init (&m->hedging.out);
   hedge_budget_init (&m->hedging.budget);
   m->hedges = m->settings.hedged_reads;
-  list_init (&m->fences);
-  indoubt_init (&m->indoubt);
   map_works_init (m);
-  work_init (&m->fencing, fence_work);
   m->transfer_limit = TRANSFER_LIMIT;
   if (facts->max_transfer > 0 &&
       (uint64_t) facts->max_transfer * facts->block_size < m->transfer_limit)
     m->transfer_limit = (uint64_t) facts->max_transfer * facts->block_size;
   m->registrant = registrant_find (e, m->wwid);
   list_add_tail (&e->maps, &m->node);
-  nexus_map_new (m);
+  gate_init (m);
   return m;
 }
 
@@ -138,9 +133,8 @@ void
 map_free (struct map *m)
 {
   map_fail_all (m, ESHUTDOWN);
-  fence_forget (m);
+  gate_end (m);
   map_works_cancel (m);
-  work_cancel (&m->fencing);
   list_del (&m->node);
   free (m->groups);
   free (m->name);
@@ -281,7 +275,7 @@ map_add_path (struct map *m, struct path *p)
   path_set_prio (p);
   list_add_tail (&m->paths, &p->map_node);
   m->nr_paths++;
-  nexus_path_added (m);
+  gate_path_added (m);
   map_regroup (m);
 }
 
@@ -404,7 +398,7 @@ map_fenced (struct map *m)
                 "fenced by another host");
   stop_queueing (m);
   map_note_change (m, "fenced by another host");
-  fence_unpark (m);
+  gate_unpark (m);
   schedule_dispatch (m);
 }
 
@@ -436,7 +430,7 @@ map_path_failed (struct map *m, struct path *p)
     return;
 
   start_queueing (m);
-  fence_unpark (m);             /* no_path () decides about them, too */
+  gate_unpark (m);             /* no_path () decides about them, too */
   schedule_dispatch (m);
 }
 

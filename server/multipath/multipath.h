@@ -80,7 +80,7 @@ struct path {
   bool deaf;                    /* rules/deaf.h: no new I/O */
   /* When it answered a command last, and the newest submit time of those. */
   double last_answer, answered_submitted;
-  struct fence *fence;          /* fence_reserve; NULL while it is not in use */
+  struct fence *fence;          /* gate_reserve; NULL while it is not in use */
   bool reset_expected;          /* our own reset: its UNIT ATTENTION is no news */
 };
 
@@ -106,7 +106,7 @@ struct map {
   struct work dispatch;         /* map_dispatch */
   ev_timer retry_timer;         /* for what is in delayed */
   struct work retry_start;
-  struct work fencing;          /* fence_check, nexus_check */
+  struct work fencing;          /* gate_check */
   char *name;                   /* alias, else WWID */
   char wwid[WWID_SIZE];
   char target[ISCSI_NAME_SIZE]; /* where it was found first */
@@ -204,6 +204,9 @@ extern void map_check_latency (struct map *m);
 /* The target said that it was reset or restarted (29/00..04), or that an
  * acknowledged write failed (deferred error). */
 extern void path_target_reset (struct path *p);
+/* What an answer through P says of its target; and that one says nothing. */
+extern void path_heard (struct path *p, unsigned actions);
+extern void path_heard_nothing (struct path *p);
 /* Nothing is in flight on it; its session has no connection. */
 extern void path_free (struct path *p);
 /* path-loss.c: service thread.  From the tick: dev_loss_tmo. */

@@ -11,7 +11,6 @@
 #include "conf/conf.h"
 #include "multipath/multipath.h"
 #include "rules/health.h"
-#include "fence/fence.h"
 #include "multipath/registrant.h"
 
 static void check_done (struct command *cmd, enum scsi_result result,
@@ -88,11 +87,11 @@ check_done (struct command *cmd, enum scsi_result result,
     p->check_identity = false;
     return;                     /* session_reap has told the path */
   }
-  fence_heard (p, v.actions);
+  path_heard (p, v.actions);
   registrant_heard (p, v.actions);
   if (v.kind == VERDICT_DONE) {
     if (!p->check_identity)     /* INQUIRY does not tell (SPC-4 6.6) */
-      fence_heard_nothing (p);
+      path_heard_nothing (p);
     if (path_is_usable (p->state))
       flap_good_check (&p->flap, &p->map->settings);
     /* Of a path that is left alone, this is all that is known. */

@@ -11,7 +11,7 @@
 #include "conf/conf.h"
 #include "multipath/multipath.h"
 #include "rules/health.h"
-#include "fence/fence.h"
+#include "multipath/gate.h"
 
 struct path *
 path_find (struct session *s, unsigned lun)
@@ -255,7 +255,7 @@ new_path (struct session *s, unsigned lun, const struct lu_facts *facts,
                      : same_disk (m, s, lun, facts)))
     return;
   p = calloc (1, sizeof *p);
-  if (p == NULL || !fence_reserve (p))
+  if (p == NULL || !gate_reserve (e, p))
     goto no_memory;
   if (m == NULL) {
     m = map_new (e, facts, s->target);
@@ -293,7 +293,7 @@ new_path (struct session *s, unsigned lun, const struct lu_facts *facts,
 
  no_memory:
   if (p != NULL)
-    free (p->fence);
+    gate_unreserve (e, p);
   free (p);
   engine_complain (e, false, "%s: LUN %u: out of memory", s->name, lun);
   s->look_again = true;         /* at the next tick */
@@ -306,7 +306,7 @@ path_free (struct path *p)
   work_cancel (&p->check.answer);
   map_remove_path (p->map, p);
   free (p->check_buf);
-  free (p->fence);
+  gate_unreserve (p->map->engine, p);
   free (p);
 }
 
@@ -314,7 +314,7 @@ path_free (struct path *p)
 static void
 path_is_back (struct path *p, enum path_admission admission)
 {
-  if (!fence_reserve (p)) {
+  if (!gate_reserve (p->map->engine, p)) {
     log_warning ("%s: %s: out of memory: path is not used", p->map->name,
                  p->session->name);
     return;                     /* path_check has it identified again */
@@ -500,4 +500,25 @@ path_target_reset (struct path *p)
   log_error ("%s: %s: the target was reset or restarted: writes that were "
              "not flushed may be lost; the next flush of each connection "
              "fails", m->name, p->session->name);
+}
+
+/* What an answer through P says (ACTION_TARGET_RESET, ACTION_DATA_LOST), unless
+ * it is what our own reset has done. */
+void
+path_heard (struct path *p, unsigned actions)
+{
+  if (actions & ACTION_DATA_LOST)       /* no reset does that */
+    p->reset_expected = false;
+  if (actions & (ACTION_TARGET_RESET | ACTION_DATA_LOST))
+    path_target_reset (p);
+}
+
+/* P has answered a command that would have been refused with a UNIT ATTENTION,
+ * if there were one: that of our reset was taken before (by a login, say), or
+ * this target raises none.  The next one is news. */
+void
+path_heard_nothing (struct path *p)
+{
+  if (p->reset_expected && !p->map->reset_sent)
+    p->reset_expected = false;
 }

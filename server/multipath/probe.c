@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "multipath/multipath.h"
-#include "fence/fence.h"
 #include "multipath/registrant.h"
 
 #define MAX_LUNS 1024
@@ -527,7 +526,7 @@ take_news (struct probe *pr, unsigned lun, unsigned actions)
   if (s->state != SESSION_UP)
     return;                     /* those of the login say nothing new */
   if (p != NULL)
-    fence_heard (p, actions);
+    path_heard (p, actions);
   if (actions & (ACTION_CHECK_CAPACITY | ACTION_CHECK_IDENTITY))
     session_look_again (s);
 }

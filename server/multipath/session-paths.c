@@ -2,8 +2,7 @@
 /* What a session is for, mostly: the paths that go through it. */
 #include <config.h>
 
-#include "fence/fence.h"
-#include "multipath/multipath.h"
+#include "multipath/gate.h"
 
 /* Seconds of answers before a path counts as awake. */
 #define AWAKE_PROOF 0.5
@@ -13,7 +12,7 @@
 static void
 logged_in (struct session *s)
 {
-  fence_logged_in (s);
+  gate_logged_in (s);
   probe_start (s);
 }
 
@@ -64,7 +63,7 @@ lost (struct session *s)
   }
   /* What was forgotten (dev_loss_tmo) is only looked for now and then, unless
    * a fence may need its login. */
-  return s->forgotten && !fence_pending (s) ? SESSION_RETRIES_SLOWLY
+  return s->forgotten && !gate_awaits_login (s) ? SESSION_RETRIES_SLOWLY
     : SESSION_RETRIES;
 }
 
@@ -144,7 +143,7 @@ ask_others (struct session *s, double now)
 
 const struct session_ops path_session_ops = {
   .of_portal = true,
-  .secure = fence_pending,
+  .secure = gate_awaits_login,
   .logged_in = logged_in,
   .up = up,
   .down = down,

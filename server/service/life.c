@@ -8,6 +8,7 @@
 
 #include "fence/fence.h"
 #include "fence/nexus.h"
+#include "multipath/gate.h"
 #include "multipath/hedge.h"
 #include "multipath/registrant.h"
 #include "service/service-internal.h"
@@ -47,8 +48,7 @@ tick (struct engine *e, double now)
     map_wake_delayed (m, now);
     map_check (m, now);
     map_check_latency (m);
-    fence_check (m, now);
-    nexus_check (m, now);
+    gate_check (m, now);
     if (!list_empty (&m->queue) || !list_empty (&m->delayed) ||
         !list_empty (&m->fences))
       busy = true;
@@ -86,8 +86,14 @@ engine_new (const struct settings *settings)
   if (e == NULL)
     return NULL;
   hedge_init (e);
-  e->isid_taken = fence_uses_isid;
+  fence_attach (e);
   return e;
+}
+
+void
+engine_keep_record (struct engine *e)
+{
+  fence_keep_record (e);
 }
 
 /* ---- running ---------------------------------------------------------------- */
@@ -170,7 +176,7 @@ log_out (struct engine *e, double timeout)
   ev_now_update (e->loop);
   ev_timer_start (e->loop, &timer);
   list_for_each (l, next, &e->maps)
-    fence_soon (list_entry (l, struct map, node));
+    gate_soon (list_entry (l, struct map, node));
   while (!over && !fence_settled (e) &&
          engine_now () - e->shutdown_at < FENCE_AT_END)
     ev_run (e->loop, EVRUN_ONCE);

@@ -16,6 +16,10 @@
 
 /* Reads settings only; they must outlive it.  NULL: errno. */
 extern struct engine *engine_new (const struct settings *settings);
+/* A server, before engine_start (): notes its sessions for the next one, which has
+ * to fence what is in flight if this one is killed; and fences what an older one
+ * has left. */
+extern void engine_keep_record (struct engine *e);
 /* Start sessions or discovery for every configured portal. */
 extern void engine_start (struct engine *e);
 /* Run the loop in the calling thread until every session has settled or

@@ -728,7 +728,7 @@ run_schedule (unsigned number)
   for (unsigned tries = 1;; ++tries) {
     engine = engine_new (settings);
     assert_non_null (engine);
-    nexus_start (engine);
+    engine_keep_record (engine);
     engine_start (engine);
     engine_run_until_settled (engine, PATIENCE);
     if (engine_verdict (engine, err, sizeof err) == 0)

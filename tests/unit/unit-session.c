@@ -170,7 +170,7 @@ run (unsigned nr_portals, char err[ERR_SIZE])
   engine = engine_new (settings);
   assert_non_null (engine);
   if (keeps)
-    nexus_start (engine);
+    engine_keep_record (engine);
   engine_start (engine);
   engine_run_until_settled (engine, PATIENCE);
   return engine_verdict (engine, err, ERR_SIZE);
