@@ -22,6 +22,7 @@ settings_new (void)
   s->shortcut = true;
   s->lun = -1;
   s->header_digest = DIGEST_NONE_CRC32C;
+  s->nr_sessions = 1;
   s->queue_depth = 64;
   s->polling_interval = 5;
   s->max_polling_interval = 4 * s->polling_interval;

@@ -99,6 +99,7 @@ struct settings {
   char *mutual_user, *mutual_password;  /* CHAP: the target proves itself */
   enum header_digest header_digest;     /* none_crc32c */
 
+  unsigned nr_sessions;                 /* to each portal; 1 */
   unsigned queue_depth;                 /* commands in flight per session; 64 */
   double polling_interval;              /* 5 */
   double max_polling_interval;          /* 4 * polling_interval */

@@ -130,6 +130,7 @@ struct engine {
 
   struct list sessions, maps;
   unsigned nr_sessions;         /* made by engine_add_target */
+  struct work new_sessions;     /* start them */
   /* The default export (service/default-export.c): the node of the map that
    * was the only one when all sessions had settled; the WWID that it has, and
    * that the file has.  "": none. */

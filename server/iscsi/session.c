@@ -15,6 +15,7 @@
 #include "iscsi/resolve.h"
 #include "iscsi/session-internal.h"
 #include "rules/health.h"
+#include "rules/isid.h"
 
 #define LOGOUT_TIMEOUT 1.0
 /* Identifying all LUNs may take longer than a login, but not for ever. */
@@ -26,21 +27,40 @@ static void io_cb (EV_P_ ev_io *w, int revents);
 static void timer_cb (EV_P_ ev_timer *w, int revents);
 
 /* 16 bits (RFC 7143 11.12.5), and no two sessions may have the same. */
-static uint32_t
-free_qualifier (struct engine *e)
+static bool
+qualifier_is_taken (const struct session *s, uint32_t q)
 {
   struct list *l, *next;
-  uint32_t q = 0;
-  bool taken;
 
-  do {
-    taken = false;
-    q++;
-    list_for_each (l, next, &e->sessions)
-      if (list_entry (l, struct session, node)->isid_qualifier == q)
-        taken = true;
-  } while ((taken || (e->isid_taken && e->isid_taken (e, q))) && q < 0xffff);
-  return q;
+  list_for_each (l, next, &s->engine->sessions) {
+    const struct session *o = list_entry (l, struct session, node);
+
+    if (o != s && o->isid_qualifier == q)
+      return true;
+  }
+  return s->engine->isid_taken && s->engine->isid_taken (s->engine, q);
+}
+
+/* Of sessions that stay.  Those that come and go have other ones. */
+static bool
+stays (const struct session *s)
+{
+  return s->ops->of_portal && !s->ops->discovery;
+}
+
+#define COMES_AND_GOES 0x10000
+
+void
+session_choose_isid (struct session *s)
+{
+  const unsigned nth = s->nth + (stays (s) ? 0 : COMES_AND_GOES);
+  char portal[300];
+  unsigned round = 0;
+
+  portal_text (&s->portal, portal, sizeof portal);
+  do
+    s->isid_qualifier = isid_qualifier (s->target, portal, nth, round++);
+  while (qualifier_is_taken (s, s->isid_qualifier) && round < 0x100000);
 }
 
 struct session *
@@ -59,7 +79,6 @@ session_new (struct engine *e, const struct session_ops *ops,
   s->id = e->next_session_id++;
   strcpy (s->initiator, e->initiator_name);
   s->isid_random = e->isid_random;
-  s->isid_qualifier = free_qualifier (e);
   s->depth = e->settings->queue_depth;
   list_init (&s->in_flight);
   list_init (&s->paths);
@@ -75,6 +94,8 @@ session_new (struct engine *e, const struct session_ops *ops,
   ev_init (&s->timer, timer_cb);
   s->timer.data = s;
   list_add_tail (&e->sessions, &s->node);
+  if (!stays (s))
+    session_choose_isid (s);
   return s;
 }
 

@@ -76,7 +76,8 @@ struct session {
   /* The engine's, but a fence may be for the nexus of an older server. */
   char initiator[ISCSI_NAME_SIZE];
   uint32_t isid_random;
-  uint32_t isid_qualifier;
+  uint32_t isid_qualifier;      /* 0: not yet (session_choose_isid) */
+  unsigned nth;                 /* of several to one portal, from 0 */
   unsigned id;                  /* number in logs and listings, from 1 */
 
   enum session_state state;
@@ -139,6 +140,8 @@ extern struct session *session_new (struct engine *e,
                                     const struct session_ops *ops,
                                     const struct portal *portal,
                                     const char *target);
+/* One with paths, before its first login. */
+extern void session_choose_isid (struct session *s);
 extern void session_free (struct session *s);
 extern void session_event (struct session *s, enum session_event ev);
 /* From the engine's tick. */

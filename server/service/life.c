@@ -87,6 +87,7 @@ engine_new (const struct settings *settings)
     return NULL;
   hedge_init (e);
   fence_attach (e);
+  work_init (&e->new_sessions, start_new_sessions);
   return e;
 }
 

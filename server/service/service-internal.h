@@ -8,6 +8,10 @@
 /* submit.c: the engine's hooks. */
 extern bool requests_take (struct engine *e);
 extern bool requests_handed_over (struct engine *e);
+/* Those that engine_add_target has made, all at once. */
+extern void start_new_sessions (struct work *w);
+
+/* No lock: wake the workers of what engine_settle collected. */
 extern void requests_wake (struct request *completed);
 /* Those from LAST to FIRST by next, for which nobody will poll. */
 extern void requests_submit (struct engine *e, struct request *first,

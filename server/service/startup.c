@@ -16,7 +16,7 @@
 
 static struct session *
 find_session (struct engine *e, const struct portal *portal,
-              const char *target)
+              const char *target, unsigned nth)
 {
   struct list *l, *next;
 
@@ -24,17 +24,18 @@ find_session (struct engine *e, const struct portal *portal,
     struct session *s = list_entry (l, struct session, node);
 
     if (strcmp (s->target, target) == 0 && portal_equal (&s->portal, portal) &&
+        s->nth == nth &&
         s->state != SESSION_CLOSED)
       return s;
   }
   return NULL;
 }
 
-void
-engine_add_target (struct engine *e, const struct portal *portal,
-                   const char *target)
+static void
+add_session (struct engine *e, const struct portal *portal,
+             const char *target, unsigned nth)
 {
-  struct session *s = find_session (e, portal, target);
+  struct session *s = find_session (e, portal, target, nth);
 
   if (s != NULL) {
     if (s->portal.tpgt == -1)
@@ -53,7 +54,65 @@ engine_add_target (struct engine *e, const struct portal *portal,
     engine_complain (e, false, "%s: out of memory", portal->host);
     return;
   }
-  session_event (s, SESSION_EV_START);
+  s->nth = nth;
+  if (nth > 0)
+    snprintf (s->name + strlen (s->name), sizeof s->name - strlen (s->name),
+              "#%u", nth + 1);
+  engine_later (e, &e->new_sessions);
+}
+
+void
+engine_add_target (struct engine *e, const struct portal *portal,
+                   const char *target)
+{
+  for (unsigned nth = 0; nth < e->settings->nr_sessions; ++nth)
+    add_session (e, portal, target, nth);
+}
+
+static bool
+is_new (const struct session *s)
+{
+  return s->state == SESSION_IDLE && s->isid_qualifier == 0;
+}
+
+static int
+compare_names (const struct session *a, const struct session *b)
+{
+  const int r = strcmp (a->target, b->target);
+
+  return r != 0 ? r : strcmp (a->name, b->name);
+}
+
+/* What came together, all of one answer of discovery say, gets its ISIDs in
+ * order of the names: who has to give way to whom is no accident. */
+void
+start_new_sessions (struct work *w)
+{
+  struct engine *e = container_of (w, struct engine, new_sessions);
+  struct list *l, *next;
+  bool more = false;
+
+  for (;;) {
+    struct session *first = NULL;
+
+    list_for_each (l, next, &e->sessions) {
+      struct session *s = list_entry (l, struct session, node);
+
+      if (is_new (s) && (first == NULL || compare_names (s, first) < 0))
+        first = s;
+    }
+    if (first == NULL)
+      break;
+    session_choose_isid (first);
+    more = true;
+  }
+  if (more)
+    list_for_each (l, next, &e->sessions) {
+      struct session *s = list_entry (l, struct session, node);
+
+      if (s->state == SESSION_IDLE)
+        session_event (s, SESSION_EV_START);
+    }
 }
 
 bool
@@ -62,7 +121,7 @@ engine_add_portal (struct engine *e, const struct portal *portal, bool forget)
   const struct settings *st = e->settings;
   struct session *s;
 
-  if (find_session (e, portal, st->discovery ? "" : st->target) != NULL)
+  if (find_session (e, portal, st->discovery ? "" : st->target, 0) != NULL)
     return false;
   if (!st->discovery) {
     engine_add_target (e, portal, st->target);

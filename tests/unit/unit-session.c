@@ -783,6 +783,78 @@ redirected (void **unused)
   assert_int_equal (fake_executed (portal[2]), 1);
 }
 
+static uint32_t
+qualifier_of (const char *name)
+{
+  struct list *l, *next;
+  uint32_t q = 0;
+
+  engine_lock (engine);
+  list_for_each (l, next, &engine->sessions) {
+    const struct session *s = list_entry (l, struct session, node);
+
+    if (strcmp (s->name, name) == 0)
+      q = s->isid_qualifier;
+  }
+  engine_unlock (engine);
+  return q;
+}
+
+/* The same portals in any order, some of them, and in another process (a
+ * clean restart has the same random part): the same ISIDs.  Else a target
+ * does not know the registration of a persistent reservation again. */
+static void
+isids (void **unused)
+{
+  static const char *const orders[] = {
+    "127.0.0.1:4001,127.0.0.1:4002,127.0.0.1:4003",
+    "127.0.0.1:4003,127.0.0.1:4001,127.0.0.1:4002",
+    "127.0.0.1:4002,127.0.0.1:4003",
+  };
+  uint32_t q[3][4];
+  char err[ERR_SIZE];
+
+  (void) unused;
+  set ("nr-sessions", "2");
+  for (unsigned i = 0; i < 3; ++i) {
+    settings->nr_portals = 0;
+    set ("portals", orders[i]);
+    assert_int_equal (settings_check (settings, err), 0);
+    engine = engine_new (settings);
+    engine_start (engine);
+    engine_run_until_settled (engine, PATIENCE);
+    q[i][0] = qualifier_of ("127.0.0.1:4002");
+    q[i][1] = qualifier_of ("127.0.0.1:4002#2");
+    q[i][2] = qualifier_of ("127.0.0.1:4003");
+    q[i][3] = qualifier_of ("127.0.0.1:4003#2");
+    engine_shutdown (engine, 2);
+    engine_free (engine);
+    engine = NULL;
+    for (unsigned k = 0; k < 4; ++k) {
+      assert_int_not_equal (q[i][k], 0);
+      assert_int_equal (q[i][k], q[0][k]);
+      for (unsigned n = 0; n < k; ++n)
+        assert_int_not_equal (q[i][k], q[i][n]);
+    }
+  }
+}
+
+static void
+two_sessions_to_a_portal (void **unused)
+{
+  (void) unused;
+  set ("nr-sessions", "2");
+  serve (1);
+  wait_for (active () == 2);
+  assert_int_equal (fake_logins (portal[0]), 2);
+  assert_logged ("127.0.0.1:4001#2: reinstated");
+  do_job (OP_WRITE, 0, 1, 0);
+  /* One of them is lost: the other one has it. */
+  fake_kill (portal[0]);
+  wait_for (fake_logins (portal[0]) == 4);
+  do_job (OP_WRITE, 1, 1, 0);
+}
+
 static void
 redirected_in_a_circle (void **unused)
 {
@@ -2087,6 +2159,8 @@ main (void)
     TEST (redirected_in_a_circle),
     TEST (no_lun),
     TEST (not_that_lun),
+    TEST (isids),
+    TEST (two_sessions_to_a_portal),
     TEST (two_disks_with_one_name),
     TEST (retried_answers),
     TEST (retried_often),
