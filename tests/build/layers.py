@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""usage: layers.py [--table] SRCDIR BUILDDIR
+"""usage: layers.py [--table] [--all] SRCDIR BUILDDIR
 
 The rules of server/README, held against what includes what (the sources) and
 what calls what (nm on the objects): one line for each that is broken; exit
-status 1 if there is any.  --table: what there is, in numbers."""
+status 1 if there is any.  --table: what there is, in numbers;
+--all: also what is known."""
 
 import os
 import re
@@ -18,6 +19,42 @@ FRONT = {"nbd", "cmd", "plugin"}
 FRONT_SEES = PURE + ["service", "control"]
 IMPURE = re.compile(r'#\s*include\s*<(nbdkit|ev\.h|iscsi/)')
 MAX_LINES = 500
+
+# What is known to be wrong still, each a part of the line that says so.  The
+# list only gets shorter: one that is not needed any more is wrong, too.
+KNOWN = """
+a circle: server/base/log
+a circle: server/iscsi/guard
+a circle: server/conf/
+a circle: server/multipath/
+a circle: server/service/default-export.c
+a circle: server/service/io.c
+a circle: server/control/control-events.c
+a circle: plugin/replies.c
+a circle: plugin/exports.c
+a circle: server/cmd/
+a circle: server/iscsi/ffp-out.c
+server/cmd/cmd-check.c: includes "conf/conf-internal.h"
+server/cmd/cmd-scan.c: uses engine_lock
+server/cmd/cmd-scan.c: uses engine_unlock
+plugin/stream.c: uses hook_
+plugin/stream.c: includes "iscsi/hook.h"
+plugin/stream-read.c: uses engine_now
+plugin/replies.c: uses engine_now
+plugin/plugin.c: uses guard_is_installed
+plugin/plugin.c: uses engine_start_thread
+plugin/exports.c: uses engine_unlock
+plugin/exports.c: uses engine_lock
+plugin/exports.c: uses engine_bind_thread
+plugin/replies.c: 5
+server/multipath/probe.c: 7
+server/multipath/path.c: 5
+server/multipath/map.c: 5
+server/iscsi/ffp-in.c: 5
+server/fence/nexus.c: 5
+server/fence/fence.c: 5
+server/conf/values.c: 5
+"""
 
 
 def folders(src):
@@ -45,22 +82,22 @@ def includes(src, path):
         return re.findall(r'^#\s*include\s*"([^"]+)"', f.read(), re.M)
 
 
-def nm(build, path):
-    """(defined, undefined) global symbols of a source's object"""
-    folder, name = os.path.split(path[:-2])
-    for obj in (f"{folder}/{name}.o", f"{folder}/.libs/{name}.o"):
-        obj = os.path.join(build, obj)
-        if os.path.exists(obj):
-            break
-    else:
-        return None
-    out = subprocess.run(["nm", "-P", "-g", obj], check=True,
-                         capture_output=True, text=True).stdout
-    defined, undefined = set(), set()
+def objects(build, paths):
+    """{source: (defined, undefined) global symbols of its object}"""
+    source_of = {}
+    for path in paths:
+        folder, name = os.path.split(path[:-2])
+        for obj in (f"{folder}/{name}.o", f"{folder}/.libs/{name}.o"):
+            if os.path.exists(os.path.join(build, obj)):
+                source_of[obj] = path
+                break
+    found = {path: (set(), set()) for path in source_of.values()}
+    out = subprocess.run(["nm", "-P", "-g", "-A", *source_of], check=True,
+                         cwd=build, capture_output=True, text=True).stdout
     for line in out.splitlines():
-        word = line.split()
-        (undefined if word[1] in "Uw" else defined).add(word[0])
-    return defined, undefined
+        obj, symbol, kind = line.split()[:3]
+        found[source_of[obj.rstrip(":")]][kind in "Uw"].add(symbol)
+    return found
 
 
 def circles(graph):
@@ -101,7 +138,7 @@ def main():
     wrong, upward, arrows = [], set(), set()
     files = folders(src)
     folder_of = {f: k for k, v in files.items() for f in v}
-    defines, uses, missing = {}, {}, []
+    defines, uses = {}, {}
 
     for path, folder in folder_of.items():
         with open(os.path.join(src, path)) as f:
@@ -123,14 +160,14 @@ def main():
             if inc.endswith("-internal.h") and used != folder:
                 wrong.append(f'{path}: includes "{inc}", which is only for '
                              f"{used}/")
-        if path.endswith(".c"):
-            symbols = nm(build, path)
-            if symbols is None:
-                missing.append(path)
-                continue
-            for s in symbols[0]:
-                defines.setdefault(s, path)
-            uses[path] = symbols[1]
+
+    sources = [p for p in folder_of if p.endswith(".c")]
+    symbols = objects(build, sources)
+    missing = [p for p in sources if p not in symbols]
+    for path, (defined, undefined) in symbols.items():
+        for s in defined:
+            defines.setdefault(s, path)
+        uses[path] = undefined
 
     graph = {}
     for path, symbols in uses.items():
@@ -164,6 +201,11 @@ def main():
         print("largest file %d lines: %s"
               % max((lines(f), f) for f in folder_of))
     else:
+        known = KNOWN.strip().splitlines() if "--all" not in sys.argv else []
+        used = {k for k in known for line in wrong if k in line}
+        wrong = [line for line in wrong if not any(k in line for k in known)]
+        wrong += [f"layers.py: '{k}' is right now: take it off the list"
+                  for k in known if k not in used]
         for line in wrong:
             print(line)
     sys.exit(1 if wrong and not table else 0)
