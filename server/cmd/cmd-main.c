@@ -20,6 +20,7 @@ static const char help[] =
   "Running servers:\n"
   "  mpiscsi -ll [MAP]               the topology, as multipath -ll has it\n"
   "  mpiscsi show [topology|maps|paths|sessions] [MAP]\n"
+  "  mpiscsi metrics                 OpenMetrics, of all servers\n"
   "  mpiscsi watch                   the topology, and then each change\n"
   "  mpiscsi fail|reinstate PATH [MAP]\n"
   "  mpiscsi disablequeueing|restorequeueing MAP\n"
@@ -53,6 +54,7 @@ static const struct {
   const char *arguments;
 } commands[] = {
   { "show", cmd_show, 0, 2, JSON | SOCKET, "[topology|maps|paths|sessions] [MAP]" },
+  { "metrics", cmd_metrics, 0, 0, SOCKET, "" },
   { "watch", cmd_watch, 0, 0, JSON | SOCKET, "" },
   { "fail", cmd_verb, 1, 2, SOCKET, "PATH [MAP]" },
   { "reinstate", cmd_verb, 1, 2, SOCKET, "PATH [MAP]" },

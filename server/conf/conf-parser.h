@@ -9,7 +9,7 @@
 enum section {
   TOP, DEFAULTS, BLACKLIST, BLACKLIST_DEVICE, EXCEPTIONS,
   EXCEPTIONS_DEVICE, DEVICES, DEVICE, OVERRIDES, PROTOCOL,
-  MULTIPATHS, MULTIPATH, ISCSI, NBD,
+  MULTIPATHS, MULTIPATH, ISCSI, NBD, METRICS,
 };
 
 /* conf-sections.c.  Both tables end with a NULL name; where a word is known in

@@ -18,6 +18,7 @@ const struct conf_section conf_sections[] = {
   { "multipath", MULTIPATH, MULTIPATHS, IN_MULTIPATH },
   { "iscsi", ISCSI, TOP, IN_ISCSI },
   { "nbd", NBD, TOP, IN_NBD },
+  { "metrics", METRICS, TOP, 0 },
   { "blacklist", BLACKLIST, TOP, 0 },
   { "device", BLACKLIST_DEVICE, BLACKLIST, 0 },
   { "blacklist_exceptions", EXCEPTIONS, TOP, 0 },
@@ -44,6 +45,7 @@ const struct conf_special conf_specials[] = {
   { PROTOCOL, "type" },
   { MULTIPATH, "wwid" },
   { ISCSI, "password_file" }, { ISCSI, "mutual_password_file" },
+  { METRICS, "listen" },
   { TOP, NULL },
 };
 

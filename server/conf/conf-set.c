@@ -163,6 +163,9 @@ old_option (struct conf_parser *ps, const char *word, const char *value)
   return 0;
 }
 
+static int table_option (struct conf_parser *ps, const struct option *o,
+                         const char *word, const char *value, bool old);
+
 static int
 special_option (struct conf_parser *ps, const char *word, const char *value)
 {
@@ -172,6 +175,9 @@ special_option (struct conf_parser *ps, const char *word, const char *value)
   case BLACKLIST_DEVICE: case EXCEPTIONS_DEVICE:
     return set_pattern (ps, word[0] == 'v' ? &ps->rule->pattern
                         : &ps->rule->product, word, value, true);
+  case METRICS:
+    return table_option (ps, option_find (options, "metrics_listen", ~0u), word,
+                         value, false);
   case PROTOCOL:
     return set_text (ps, &ps->protocol_type, value);
   case ISCSI:

@@ -185,6 +185,8 @@ const struct option options[] = {
     socket_modes, "0600", "who may use the control socket: 0600, 0660 or 0666" },
   { "control_group", OPTION_STRING, 0, 255, S (control_group), P | IN_ISCSI, NULL,
     "(that of the server)", "group of the control socket, by name or number" },
+  { "metrics_listen", OPTION_STRING, 0, 253, S (metrics_listen), P | IN_ISCSI,
+    NULL, "(none)", "ADDRESS:PORT or Unix socket for GET /metrics (OpenMetrics)" },
   { "bindings_file", OPTION_PATH, 0, 0, S (bindings_file), P | IN_ISCSI, NULL,
     "(in the state directory)", "where user_friendly_names are kept" },
   { "config", OPTION_PATH, 0, 0, S (config_file), P, NULL, "(none)",

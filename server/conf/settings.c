@@ -3,6 +3,7 @@
  * configuration file, checked, wiped. */
 #include <config.h>
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -211,6 +212,29 @@ check_chap (const struct settings *s, char err[ERR_SIZE])
   return -1;
 }
 
+/* Numeric ADDRESS:PORT, or the path of a socket: it is opened when nobody looks
+ * any more. */
+static int
+check_metrics (const struct settings *s, char err[ERR_SIZE])
+{
+  const char *where = s->metrics_listen, *colon;
+  struct in6_addr address;
+  struct portal p;
+  const char *why;
+
+  if (where == NULL || where[0] == '/')
+    return 0;
+  colon = strrchr (where, ':');
+  if (colon != NULL && colon[1] != '\0' && strchr (where, '/') == NULL &&
+      portal_parse (where, strlen (where), &p, &why) &&
+      (inet_pton (AF_INET, p.host, &address) == 1 ||
+       inet_pton (AF_INET6, p.host, &address) == 1))
+    return 0;
+  snprintf (err, ERR_SIZE, "metrics-listen: '%.200s' is no ADDRESS:PORT (in "
+            "numbers), nor the path of a socket", where);
+  return -1;
+}
+
 int
 settings_check (struct settings *s, char err[ERR_SIZE])
 {
@@ -227,7 +251,8 @@ settings_check (struct settings *s, char err[ERR_SIZE])
                   INITIATOR_VARIABLE, getenv (INITIATOR_VARIABLE), err) == -1)
     return -1;
   apply_replacement_timeout (s);
-  if (check_times (s, s->conf != NULL, err) == -1)
+  if (check_times (s, s->conf != NULL, err) == -1 ||
+      check_metrics (s, err) == -1)
     return -1;
 
   if (s->nr_portals == 0) {

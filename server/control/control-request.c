@@ -34,7 +34,7 @@ static const struct {
 };
 
 static const char *const whats[NR_CONTROL_WHATS] = {
-  "topology", "maps", "paths", "sessions",
+  "topology", "maps", "paths", "sessions", "metrics",
 };
 
 static const struct { const char *name; unsigned bit; } members[] = {

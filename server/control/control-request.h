@@ -6,7 +6,8 @@
  *
  *   "version": 1             required
  *   "command": NAME          required
- *   "what":    "topology" (default), "maps", "paths", "sessions"   show
+ *   "what":    "topology" (default), "maps", "paths", "sessions",
+ *              "metrics" (text only)              show
  *   "map":     NAME or WWID  show (default: all); fail, reinstate
  *                            (default: any); required by
  *                            disablequeueing, restorequeueing
@@ -53,6 +54,7 @@ enum control_command {
 };
 enum control_what {
   CONTROL_TOPOLOGY, CONTROL_MAPS, CONTROL_PATHS, CONTROL_SESSIONS,
+  CONTROL_METRICS,
   NR_CONTROL_WHATS
 };
 

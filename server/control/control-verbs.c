@@ -12,6 +12,7 @@
 #include "control/control.h"
 #include "control/control-request.h"
 #include "service/service.h"
+#include "control/metrics.h"
 #include "control/snapshot.h"
 #include "control/topology.h"
 
@@ -57,6 +58,7 @@ show_text (const struct control_request *req, const struct snapshot *s)
                                                 const struct snapshot *s,
                                                 bool colour) = {
     topology_print, topology_maps, topology_paths, topology_sessions,
+    metrics_print,
   };
   char *text = NULL;
   size_t len = 0;
@@ -80,7 +82,8 @@ show_json (const struct control_request *req, const struct snapshot *s)
   switch (req->what) {
   case CONTROL_PATHS: return topology_paths_json (s);
   case CONTROL_SESSIONS: return topology_sessions_json (s);
-  case CONTROL_TOPOLOGY: case CONTROL_MAPS: case NR_CONTROL_WHATS: break;
+  case CONTROL_TOPOLOGY: case CONTROL_MAPS: case CONTROL_METRICS:
+  case NR_CONTROL_WHATS: break;
   }
   return topology_json (s);
 }

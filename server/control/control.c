@@ -15,6 +15,7 @@
 #include "control/control.h"
 #include "control/control-internal.h"
 #include "control/control-request.h"
+#include "control/metrics-http.h"
 #include "service/service.h"
 
 /* Of one step's write. */
@@ -424,15 +425,12 @@ control_tell (struct engine *e, json_t *event)
 
 /* ---- start and end --------------------------------------------------------------------- */
 
-int
-control_start (struct engine *e, const struct control_place *place,
-               char *err, size_t size)
+static int
+socket_start (struct engine *e, const struct control_place *place,
+              char *err, size_t size)
 {
-  struct control *c;
+  struct control *c = calloc (1, sizeof *c);
 
-  if (place->path != NULL && place->path[0] == '\0')
-    return 0;
-  c = calloc (1, sizeof *c);
   if (c == NULL) {
     snprintf (err, size, "control socket: out of memory");
     return -1;
@@ -460,14 +458,52 @@ control_start (struct engine *e, const struct control_place *place,
   return 0;
 }
 
+int
+control_start (struct engine *e, const struct control_place *place,
+               char *err, size_t size)
+{
+  const char *listen = e->settings->metrics_listen;
+
+  if ((place->path == NULL || place->path[0] != '\0') &&
+      socket_start (e, place, err, size) == -1)
+    return -1;
+  if (listen != NULL &&
+      (e->metrics = metrics_http_start (e, listen, err, size)) == NULL) {
+    control_stop (e);
+    return -1;
+  }
+  if (listen != NULL)
+    e->observer = &control_observer;    /* for its end */
+  return 0;
+}
+
+void
+control_name (const struct engine *e, char *buf, size_t size)
+{
+  const char *path = e->control ? e->control->socket.path : "";
+  const char *slash = strrchr (path, '/');
+  size_t len;
+
+  path = slash ? slash + 1 : path;
+  len = strlen (path);
+  if (len > 5 && strcmp (path + len - 5, ".sock") == 0)
+    len -= 5;
+  snprintf (buf, size, "%.*s", (int) len, path);
+}
+
 void
 control_stop (struct engine *e)
 {
   struct control *c = e->control;
 
-  if (c == NULL)
-    return;
   engine_lock (e);
+  metrics_http_stop (e->metrics);
+  e->metrics = NULL;
+  e->observer = NULL;
+  if (c == NULL) {
+    engine_unlock (e);
+    return;
+  }
   e->control = NULL;
   e->observer = NULL;
   while (!list_empty (&c->clients))

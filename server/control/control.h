@@ -48,6 +48,10 @@ extern int control_start (struct engine *e, const struct control_place *place,
  * there is none.  The engine calls it at its end. */
 extern void control_stop (struct engine *e);
 
+/* What the server is called: its control socket without folder and ".sock"; ""
+ * if there is none. */
+extern void control_name (const struct engine *e, char *buf, size_t size);
+
 /* control-verbs.c: service thread, lock held (let go of meanwhile).  The
  * answer; a new reference, NULL: no memory. */
 struct control_request;

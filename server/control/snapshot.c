@@ -9,6 +9,7 @@
 
 #include "fence/nexus.h"
 #include "service/service.h"
+#include "control/control.h"
 #include "control/snapshot.h"
 
 static void
@@ -25,6 +26,8 @@ copy_path (struct snapshot_path *to, const struct path *p)
   to->session_state = s->state;
   to->prio = p->prio;
   to->faults = p->path_faults;
+  to->changed = p->changed;
+  to->latency = p->latency;
   to->counters.ios = p->stats.ios;
   to->counters.bytes_read = p->stats.bytes_read;
   to->counters.bytes_written = p->stats.bytes_written;
@@ -94,6 +97,7 @@ copy_map (struct snapshot_map *to, const struct map *m)
   to->hedges = m->hedging.sent;
   to->hedges_won = m->hedging.won;
   to->hedges_refused = m->hedging.refused;
+  to->queued = list_length (&m->queue) + list_length (&m->delayed);
   to->nr_active = m->nr_active;
   to->name = strdup (m->name);
   /* One more than there are: calloc (0) may give NULL. */
@@ -147,6 +151,8 @@ snapshot_take (struct engine *e, const char *only)
   if (s == NULL)
     return NULL;
   s->pid = getpid ();
+  control_name (e, s->server, sizeof s->server);
+  s->failovers = e->failovers;
   memcpy (s->initiator_name, e->initiator_name, sizeof s->initiator_name);
   s->maps = calloc (list_length (&e->maps) + 1, sizeof *s->maps);
   s->sessions = calloc (list_length (&e->sessions) + 1, sizeof *s->sessions);

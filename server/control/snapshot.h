@@ -12,6 +12,7 @@
 
 #include "scsi/scsi.h"
 #include "conf/settings.h"
+#include "rules/latency.h"
 #include "rules/nexus-state.h"
 #include "rules/states.h"
 
@@ -39,6 +40,8 @@ struct snapshot_path {
   enum session_state session_state;
   int prio;
   uint64_t faults;              /* times it failed */
+  double changed;               /* its state; seconds since 1970 */
+  struct latency latency;
   struct snapshot_counters counters;
 };
 
@@ -70,6 +73,7 @@ struct snapshot_map {
   } fence;
   bool hedged_reads;
   uint64_t hedges, hedges_won, hedges_refused;
+  unsigned queued;              /* commands that wait for a path or for room */
   unsigned nr_active;
   unsigned nr_groups, nr_paths;
   struct snapshot_group *groups;
@@ -88,6 +92,8 @@ struct snapshot_session {
 
 struct snapshot {
   int pid;
+  char server[64];              /* of its control socket; "" none */
+  uint64_t failovers;
   char initiator_name[ISCSI_NAME_SIZE];
   unsigned nr_maps, nr_sessions;
   struct snapshot_map *maps;

@@ -168,6 +168,7 @@ struct engine {
 
   const struct observer *observer;      /* NULL: nobody */
   const struct gate_ops *gate;  /* gate.h; NULL: nobody has registered */
+  struct metrics_http *metrics; /* metrics-http.c; NULL: no listener */
   struct control *control;      /* control.c; NULL: no socket */
   struct nexus_keeper *nexus;   /* nexus.c; NULL: nothing is kept */
   struct registrants *registrants;      /* registrant.h; NULL: none */

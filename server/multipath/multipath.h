@@ -76,6 +76,7 @@ struct path {
   struct flap flap;
   double average_latency;       /* seconds, of what was answered lately; 0 none */
   double check_sent;
+  double changed;               /* its state; seconds since 1970 */
   bool is_asked;                /* by path_ask (): with a read */
   bool deaf;                    /* rules/deaf.h: no new I/O */
   /* When it answered a command last, and the newest submit time of those. */

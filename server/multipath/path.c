@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "conf/conf.h"
 #include "multipath/multipath.h"
@@ -82,6 +83,15 @@ log_remaining (const struct map *m)
   log_info ("%s: remaining active paths: %u", m->name, m->nr_active);
 }
 
+static double
+wall_seconds (void)
+{
+  struct timespec ts;
+
+  clock_gettime (CLOCK_REALTIME, &ts);
+  return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
 void
 path_event (struct path *p, enum path_event ev, const char *why)
 {
@@ -90,6 +100,8 @@ path_event (struct path *p, enum path_event ev, const char *why)
   const struct path_transition t = path_transition (from, ev);
 
   p->state = t.next;
+  if (t.next != from || p->changed == 0)
+    p->changed = wall_seconds ();
   if (t.next != from) {
     p->check_interval = m->engine->settings->polling_interval;
     p->next_check = engine_now () + p->check_interval;

@@ -227,6 +227,7 @@ every_parameter (void **state)
     { "bindings_file", "/b", "/b" },
     { "config", "/c", "/c" },
     { "control_mode", "0660", "0660" },
+    { "metrics_listen", "[::1]:9123", "[::1]:9123" },
     { "control_group", "disk", "disk" },
     { "polling_interval", "0.25", "0.25" },
     { "max_polling_interval", "1.75", "1.75" },
