@@ -235,7 +235,7 @@ table_option (struct conf_parser *ps, const struct option *o, const char *word,
     field = (char *) &ps->conf->nbd + o->offset;
     given = &ps->conf->nbd_given;
   }
-  else if (section == DEFAULTS || section == ISCSI) {
+  else if (section == DEFAULTS || section == ISCSI || section == METRICS) {
     field = option_field (o, values);
     given = &values->given;
   }

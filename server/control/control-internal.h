@@ -7,7 +7,11 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include <ev.h>
 #include <jansson.h>
+
+#include "control/control-request.h"
+#include "engine/engine.h"
 
 struct control_place;
 struct engine;
@@ -29,7 +33,54 @@ extern void control_socket_close (struct control_socket *s);
 /* May the process at the other end ask? */
 extern bool control_peer_allowed (const struct control_socket *s, int fd);
 
-/* control.c: lock held.  Is there anybody to tell? */
+/* Something that has a turn: the listening socket or a client. */
+struct source {
+  struct control *control;
+  struct list node;             /* control->ready, or alone */
+  ev_io io;
+  void (*turn) (struct source *source);
+};
+
+struct client {
+  struct source source;
+  struct list node;             /* control->clients */
+  int fd;
+  bool watching;
+  bool closing;                 /* once all is written */
+  bool dead;                    /* set under the lock by control_note_*;
+                                   closed by the service thread */
+  double last_request, last_progress;
+  char in[CONTROL_REQUEST];
+  size_t in_len;
+  char *out;                    /* from out_at to out_len is not sent yet */
+  size_t out_at, out_len, out_size;
+};
+
+struct control {
+  struct engine *engine;
+  struct control_socket socket;
+  struct source listener;
+  struct list clients;
+  unsigned nr_clients, nr_watching;
+  struct list ready;            /* sources that want a turn */
+  ev_timer turn;
+  bool in_turn;
+  double rest_until;            /* engine_now () */
+  ev_timer tick;
+  ev_async wake;                /* a watching client has something to write */
+};
+
+/* control.c, of one client: lock held. */
+/* Any thread.  false: more than LIMIT, or no memory. */
+extern bool control_put (struct client *cl, const char *text, size_t len,
+                         size_t limit);
+/* Service thread: what it waits for now. */
+extern void control_client_wait (struct client *cl);
+extern void control_client_free (struct client *cl);
+/* control-watch.c */
+extern void control_wake_cb (struct ev_loop *loop, ev_async *w, int revents);
+
+/* control-watch.c: lock held.  Is there anybody to tell? */
 extern bool control_is_watched (const struct engine *e);
 /* EVENT is taken; NULL ok. */
 extern void control_tell (struct engine *e, json_t *event);

@@ -23,43 +23,6 @@
 /* A step may take this part of the time. */
 #define REST 9
 
-/* Something that has a turn: the listening socket or a client. */
-struct source {
-  struct control *control;
-  struct list node;             /* control->ready, or alone */
-  ev_io io;
-  void (*turn) (struct source *source);
-};
-
-struct client {
-  struct source source;
-  struct list node;             /* control->clients */
-  int fd;
-  bool watching;
-  bool closing;                 /* once all is written */
-  bool dead;                    /* set under the lock by control_note_*;
-                                   closed by the service thread */
-  double last_request, last_progress;
-  char in[CONTROL_REQUEST];
-  size_t in_len;
-  char *out;                    /* from out_at to out_len is not sent yet */
-  size_t out_at, out_len, out_size;
-};
-
-struct control {
-  struct engine *engine;
-  struct control_socket socket;
-  struct source listener;
-  struct list clients;
-  unsigned nr_clients, nr_watching;
-  struct list ready;            /* sources that want a turn */
-  ev_timer turn;
-  bool in_turn;
-  double rest_until;            /* engine_now () */
-  ev_timer tick;
-  ev_async wake;                /* a watching client has something to write */
-};
-
 /* ---- turns -------------------------------------------------------------------------- */
 
 static void
@@ -125,8 +88,8 @@ source_init (struct source *source, struct control *c, int fd,
 
 /* ---- clients ------------------------------------------------------------------------- */
 
-static void
-client_free (struct client *cl)
+void
+control_client_free (struct client *cl)
 {
   struct control *c = cl->source.control;
 
@@ -142,8 +105,8 @@ client_free (struct client *cl)
 }
 
 /* What it waits for now. */
-static void
-client_wait (struct client *cl)
+void
+control_client_wait (struct client *cl)
 {
   struct source *source = &cl->source;
   struct ev_loop *loop = source->control->engine->loop;
@@ -161,8 +124,8 @@ client_wait (struct client *cl)
 }
 
 /* Any thread, lock held.  false: more than LIMIT, or no memory. */
-static bool
-client_put (struct client *cl, const char *text, size_t len, size_t limit)
+bool
+control_put (struct client *cl, const char *text, size_t len, size_t limit)
 {
   const size_t pending = cl->out_len - cl->out_at;
 
@@ -229,8 +192,8 @@ client_answer (struct client *cl, json_t *json)
 
   json_decref (json);
   if (text == NULL)
-    return client_put (cl, no_memory, sizeof no_memory - 1, CONTROL_BACKLOG);
-  good = client_put (cl, text, strlen (text), CONTROL_BACKLOG);
+    return control_put (cl, no_memory, sizeof no_memory - 1, CONTROL_BACKLOG);
+  good = control_put (cl, text, strlen (text), CONTROL_BACKLOG);
   free (text);
   return good;
 }
@@ -298,9 +261,9 @@ client_turn (struct source *source)
   if (good)
     good = client_write (cl);
   if (good)
-    client_wait (cl);
+    control_client_wait (cl);
   else
-    client_free (cl);
+    control_client_free (cl);
 }
 
 static void
@@ -348,7 +311,7 @@ listener_turn (struct source *source)
   source_init (&cl->source, c, fd, client_turn);
   list_add_tail (&c->clients, &cl->node);
   c->nr_clients++;
-  client_wait (cl);
+  control_client_wait (cl);
 }
 
 /* Once a second. */
@@ -372,55 +335,8 @@ tick_cb (EV_P_ ev_timer *w, int revents)
     if (cl->dead || (pending && now - cl->last_progress > CONTROL_STUCK) ||
         (!pending && !cl->watching &&
          now - cl->last_request > CONTROL_IDLE))
-      client_free (cl);
+      control_client_free (cl);
   }
-}
-
-/* ---- watching -------------------------------------------------------------------------- */
-
-static void
-wake_cb (EV_P_ ev_async *w, int revents)
-{
-  struct control *c = w->data;
-  struct list *l, *next;
-
-  (void) loop;
-  (void) revents;
-  list_for_each (l, next, &c->clients) {
-    struct client *cl = list_entry (l, struct client, node);
-
-    if (cl->dead)
-      client_free (cl);
-    else if (cl->watching && cl->out_at < cl->out_len &&
-             list_empty (&cl->source.node))
-      client_wait (cl);
-  }
-}
-
-bool
-control_is_watched (const struct engine *e)
-{
-  return e->control != NULL && e->control->nr_watching > 0;
-}
-
-void
-control_tell (struct engine *e, json_t *event)
-{
-  struct control *c = e->control;
-  char *text = control_text (event);
-  struct list *l, *next;
-
-  json_decref (event);
-  list_for_each (l, next, &c->clients) {
-    struct client *cl = list_entry (l, struct client, node);
-
-    if (cl->watching && !cl->dead &&
-        (text == NULL ||
-         !client_put (cl, text, strlen (text), CONTROL_WATCH_BACKLOG)))
-      cl->dead = true;          /* one with gaps would be worse than none */
-  }
-  free (text);
-  ev_async_send (e->loop, &c->wake);
 }
 
 /* ---- start and end --------------------------------------------------------------------- */
@@ -447,7 +363,7 @@ socket_start (struct engine *e, const struct control_place *place,
   c->turn.data = c;
   ev_timer_init (&c->tick, tick_cb, 1., 1.);
   c->tick.data = c;
-  ev_async_init (&c->wake, wake_cb);
+  ev_async_init (&c->wake, control_wake_cb);
   c->wake.data = c;
   ev_io_start (e->loop, &c->listener.io);
   ev_timer_start (e->loop, &c->tick);
@@ -507,7 +423,7 @@ control_stop (struct engine *e)
   e->control = NULL;
   e->observer = NULL;
   while (!list_empty (&c->clients))
-    client_free (list_entry (c->clients.next, struct client, node));
+    control_client_free (list_entry (c->clients.next, struct client, node));
   ev_io_stop (e->loop, &c->listener.io);
   ev_timer_stop (e->loop, &c->turn);
   ev_timer_stop (e->loop, &c->tick);
