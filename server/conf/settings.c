@@ -24,6 +24,7 @@ settings_new (void)
   s->lun = -1;
   s->header_digest = DIGEST_NONE_CRC32C;
   s->nr_sessions = 1;
+  s->data_digest = DIGEST_NONE_CRC32C;
   s->queue_depth = 64;
   s->polling_interval = 5;
   s->max_polling_interval = 4 * s->polling_interval;

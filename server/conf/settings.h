@@ -98,6 +98,7 @@ struct settings {
   char *user, *password;                /* CHAP: we prove ourselves */
   char *mutual_user, *mutual_password;  /* CHAP: the target proves itself */
   enum header_digest header_digest;     /* none_crc32c */
+  enum header_digest data_digest;       /* none_crc32c */
 
   unsigned nr_sessions;                 /* to each portal; 1 */
   unsigned queue_depth;                 /* commands in flight per session; 64 */

@@ -73,17 +73,14 @@ fence_thaw (struct map *m)
 }
 
 static void
-reset_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
+reset_done (struct session *s, uint8_t response)
 {
-  struct session *s = opaque;
-
-  (void) ctx;
   if (s->dying)
     return;
   /* RFC 7143 11.6.1: 0 is "function complete". */
-  if (status != SCSI_STATUS_GOOD || data == NULL || *(uint32_t *) data != 0) {
+  if (response != 0) {
     session_kill (s, FAIL_LOST, "LOGICAL UNIT RESET was refused (response %u)",
-                  data ? *(uint32_t *) data : 255);
+                  response);
     return;
   }
   fencer_of (s)->done = true;
@@ -114,14 +111,7 @@ fence_send_reset (struct map *m)
     if (fence_is_known_to (&f->nexus, s))
       fence_event (m, f, FENCE_EV_RESET_SENT);
   }
-  if (iscsi_task_mgmt_lun_reset_async (s->ctx, lun_encode (fencer_of (s)->lun,
-                                                      s->flat_luns),
-                                       reset_cb, s) != 0) {
-    session_kill (s, FAIL_LOST, "cannot send LOGICAL UNIT RESET: %s",
-                  iscsi_get_error (s->ctx));
-    return;
-  }
-  session_flush_soon (s);
+  session_reset_lun (s, fencer_of (s)->lun, reset_done);
 }
 
 /* Is what S was to end by logging in still there? */
@@ -321,7 +311,7 @@ fence_is_logging_in (struct engine *e, const struct fence *f)
   list_for_each (l, next, &e->sessions) {
     struct session *s = list_entry (l, struct session, node);
 
-    if (s->ops->discovery || s->ctx == NULL || s->dying ||
+    if (s->ops->discovery || !session_is_connected (s) || s->dying ||
         !is_nexus_of (&f->nexus, s))
       continue;
     /* Is logged in, and that has not helped. */

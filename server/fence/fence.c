@@ -37,7 +37,7 @@ stop_older_fencers (const struct session *s)
   list_for_each (l, next, &s->engine->maps) {
     struct session *fencer = list_entry (l, struct map, node)->fencer;
 
-    if (fencer != NULL && fencer != s && fencer->ctx != NULL &&
+    if (fencer != NULL && fencer != s && session_is_connected (fencer) &&
         !fencer_of (fencer)->done &&
         fencer->isid_random == s->isid_random &&
         fencer->isid_qualifier == s->isid_qualifier &&

@@ -11,6 +11,7 @@
 
 #include "base/list.h"
 #include "engine/engine.h"
+#include "iscsi/ffp.h"
 #include "scsi/scsi.h"
 
 struct command;
@@ -38,6 +39,7 @@ struct command {
   struct session *session;      /* in flight here; NULL: not sent */
   struct scsi_task task;        /* embedded: no allocation per command */
   struct scsi_iovec iov;
+  struct ffp_task ffp;          /* the same, in our own full feature phase */
   uint8_t cdb[16];
   uint8_t cdb_len;
   unsigned lun;

@@ -4,9 +4,12 @@
 #include <config.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "iscsi/login-filter.h"
 #include "iscsi/session-internal.h"
+#include "iscsi/wire.h"
 
 /* Portals that one answer may bring.  Each is a session with a socket, and a
  * process has 1024. */
@@ -31,30 +34,140 @@ found_target (struct session *s, const struct portal *portal,
     e->hooks->add_target (e, portal, target);
 }
 
+/* An answer to SendTargets, as it is read. */
+struct answer {
+  struct session *s;
+  char target[ISCSI_NAME_SIZE]; /* "": none, or one that is left out */
+  bool has_portal;
+  unsigned found;               /* portals */
+  bool full;                    /* MAX_FOUND, and that was said */
+  char names[600];              /* all targets, for a message */
+};
+
 /* The target that was asked for is not there: say what is. */
 static void
-complain_no_target (struct session *s,
-                    const struct iscsi_discovery_address *first)
+complain_nothing (const struct answer *a)
 {
-  const struct iscsi_discovery_address *t;
-  char names[600] = "";
-  size_t n = 0;
+  const struct session *s = a->s;
+  struct engine *e = s->engine;
 
-  for (t = first; t != NULL && n < sizeof names; t = t->next)
-    n += snprintf (names + n, sizeof names - n, " %s", t->target_name);
-  engine_complain (s->engine, false, "%s: no such target %s; "
-                   "check target=: this portal offers%s", s->name,
-                   s->engine->settings->target,
-                   names[0] ? names : " none to this initiator name");
+  if (e->settings->target)
+    engine_complain (e, false, "%s: no such target %s; check target=: this "
+                     "portal offers%s", s->name, e->settings->target,
+                     a->names[0] ? a->names : " none to this initiator name");
+  else
+    engine_complain (e, false, "%s: discovery found no target for initiator "
+                     "name %s: allow it at the target, or set "
+                     "initiator-name=", s->name, e->initiator_name);
+}
+
+/* Starting a session does not touch this one. */
+static void
+add_portal (struct answer *a, const struct portal *portal)
+{
+  if (a->full)
+    return;
+  if (a->found >= MAX_FOUND) {
+    a->full = true;
+    log_warning ("%s: discovery: more than %d portals; those of %s and after "
+                 "are ignored: choose with target=", a->s->name, MAX_FOUND,
+                 a->target);
+    return;
+  }
+  found_target (a->s, portal, a->target);
+  a->found++;
+}
+
+/* RFC 7143 C.2: without addresses the target is at the portal asked. */
+static void
+end_target (struct answer *a)
+{
+  if (a->target[0] && !a->has_portal)
+    add_portal (a, &a->s->portal);
+  a->target[0] = '\0';
+}
+
+static void
+begin_target (struct answer *a, const char *name)
+{
+  const char *wanted = a->s->engine->settings->target;
+  const char *why = iscsi_name_wrong (name);
+  const size_t have = strlen (a->names);
+
+  end_target (a);
+  a->has_portal = false;
+  snprintf (a->names + have, sizeof a->names - have, " %s", name);
+  if (wanted && strcmp (wanted, name) != 0)
+    return;
+  if (why != NULL)
+    log_warning ("%s: discovery: ignoring target '%s': %s", a->s->name, name,
+                 why);
+  else
+    snprintf (a->target, sizeof a->target, "%s", name);
+}
+
+static void
+take_address (struct answer *a, const char *text)
+{
+  struct portal portal;
+  const char *why;
+
+  if (!a->target[0])
+    return;
+  a->has_portal = true;
+  if (!portal_parse (text, strlen (text), &portal, &why)) {
+    log_warning ("%s: discovery: ignoring portal '%s' of %s: %s", a->s->name,
+                 text, a->target, why);
+    return;
+  }
+  if (is_wildcard (portal.host))
+    snprintf (portal.host, sizeof portal.host, "%s", a->s->portal.host);
+  add_portal (a, &portal);
+}
+
+/* TEXT has a NUL behind its end. */
+void
+discovery_answered (struct session *s, const char *text, size_t size)
+{
+  struct answer a = { .s = s };
+  const char *pair = NULL;
+  size_t length;
+
+  if (s->dying)
+    return;
+  while ((pair = text_pair (text, size, pair, &length)) != NULL) {
+    if (strncmp (pair, "TargetName=", 11) == 0)
+      begin_target (&a, pair + 11);
+    else if (strncmp (pair, "TargetAddress=", 14) == 0)
+      take_address (&a, pair + 14);
+  }
+  end_target (&a);
+  if (a.found == 0)
+    complain_nothing (&a);
+  session_event_later (s, SESSION_EV_PROBED);
+}
+
+/* ---- with libiscsi's full feature phase ------------------------------------------- */
+
+static void
+put (char **at, const char *end, const char *key, const char *value)
+{
+  const size_t n = strlen (key) + strlen (value) + 1;
+
+  if (*at != NULL && (size_t) (end - *at) > n) {
+    sprintf (*at, "%s%s", key, value);
+    *at += n;
+  }
 }
 
 static void
 discovery_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
 {
   struct session *s = opaque;
-  struct engine *e = s->engine;
-  const struct iscsi_discovery_address *first = data, *t;
-  unsigned found = 0;
+  const struct iscsi_discovery_address *t;
+  const struct iscsi_target_portal *p;
+  const size_t room = 1 << 22;
+  char *text, *at;
 
   if (s->dying)
     return;
@@ -68,58 +181,31 @@ discovery_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
                   "take; use discovery=off and target=");
     return;
   }
-  for (t = first; t != NULL; t = t->next) {
-    const struct iscsi_target_portal *p;
-
-    if (e->settings->target && strcmp (e->settings->target, t->target_name))
-      continue;
-    if (iscsi_name_wrong (t->target_name) != NULL) {
-      log_warning ("%s: discovery: ignoring target '%s': %s", s->name,
-                   t->target_name, iscsi_name_wrong (t->target_name));
-      continue;
-    }
-    for (p = t->portals; p != NULL; p = p->next) {
-      struct portal portal;
-      const char *why;
-
-      if (!portal_parse (p->portal, strlen (p->portal), &portal, &why)) {
-        log_warning ("%s: discovery: ignoring portal '%s' of %s: %s", s->name,
-                     p->portal, t->target_name, why);
-        continue;
-      }
-      if (is_wildcard (portal.host))
-        snprintf (portal.host, sizeof portal.host, "%s", s->portal.host);
-      if (found >= MAX_FOUND) {
-        log_warning ("%s: discovery: more than %d portals; those of %s and "
-                     "after are ignored: choose with target=", s->name,
-                     MAX_FOUND, t->target_name);
-        goto enough;
-      }
-      /* Starting a session does not touch this one's context. */
-      found_target (s, &portal, t->target_name);
-      found++;
-    }
-    /* RFC 7143 C.2: without addresses the target is at the portal asked. */
-    if (t->portals == NULL) {
-      found_target (s, &s->portal, t->target_name);
-      found++;
-    }
+  text = at = calloc (1, room);
+  for (t = data; t != NULL; t = t->next) {
+    put (&at, text + room, "TargetName=", t->target_name);
+    for (p = t->portals; p != NULL; p = p->next)
+      put (&at, text + room, "TargetAddress=", p->portal);
   }
- enough:
-  if (found == 0) {
-    if (e->settings->target)
-      complain_no_target (s, first);
-    else
-      engine_complain (e, false, "%s: discovery found no target for initiator "
-                       "name %s: allow it at the target, or set "
-                       "initiator-name=", s->name, e->initiator_name);
-  }
-  session_event_later (s, SESSION_EV_PROBED);
+  discovery_answered (s, text ? text : "", (size_t) (at - text));
+  free (text);
 }
 
 static void
 ask (struct session *s)
 {
+  static const char all[] = "SendTargets=All";
+
+  if (s->wire != NULL) {
+    if (!ffp_text_request (wire_ffp (s->wire), all, sizeof all))
+      session_kill (s, FAIL_LOGIN, "discovery failed: %s",
+                    ffp_why (wire_ffp (s->wire)));
+    else {
+      wire_flush (s);
+      session_update_watcher (s);
+    }
+    return;
+  }
   if (iscsi_discovery_async (s->ctx, discovery_cb, s) != 0)
     session_kill (s, FAIL_LOGIN, "discovery failed: %s",
                   iscsi_get_error (s->ctx));

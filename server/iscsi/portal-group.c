@@ -20,6 +20,18 @@
 
 static _Thread_local struct session *at_work;
 
+void
+portal_group_told (struct session *s, int tag)
+{
+  if (tag == -1 || tag == s->portal.tpgt || s->ops->discovery)
+    return;
+  if (s->portal.tpgt != -1)
+    log_warning ("%s: target %s says at login that this is its portal group "
+                 "%d, not %d", s->name, s->target, tag, s->portal.tpgt);
+  /* A redirected session is where it was sent to. */
+  s->portal.tpgt = tag;
+}
+
 static void
 log_cb (int level, const char *message)
 {
@@ -37,21 +49,15 @@ log_cb (int level, const char *message)
     return;
   tag = strtoul (message, &end,
                  strncasecmp (message, "0x", 2) == 0 ? 16 : 10);
-  if ((*end != '\0' && *end != ' ') || tag > 0xffff ||
-      (int) tag == s->portal.tpgt)
-    return;
-  if (s->portal.tpgt != -1)
-    log_warning ("%s: target %s says at login that this is its portal group "
-                 "%lu, not %d", s->name, s->target, tag, s->portal.tpgt);
-  /* A redirected session is where it was sent to. */
-  s->portal.tpgt = (int) tag;
+  if ((*end == '\0' || *end == ' ') && tag <= 0xffff)
+    portal_group_told (s, (int) tag);
 }
 
 void
 portal_group_listen (struct session *s)
 {
-  /* Who debugs libiscsi wants its log. */
-  if (getenv ("LIBISCSI_DEBUG") != NULL)
+  /* Who debugs libiscsi wants its log; and a relay has all keys itself. */
+  if (session_is_own () || getenv ("LIBISCSI_DEBUG") != NULL)
     return;
   iscsi_set_log_fn (s->ctx, log_cb);
   iscsi_set_log_level (s->ctx, LOGIN_REPLY_LEVEL);
@@ -60,7 +66,7 @@ portal_group_listen (struct session *s)
 void
 portal_group_known (struct session *s)
 {
-  if (getenv ("LIBISCSI_DEBUG") == NULL)
+  if (s->ctx != NULL && getenv ("LIBISCSI_DEBUG") == NULL)
     iscsi_set_log_level (s->ctx, 0);
 }
 

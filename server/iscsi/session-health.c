@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "iscsi/session-internal.h"
+#include "iscsi/wire.h"
 #include "iscsi/tcp-info.h"
 #include "rules/health.h"
 
@@ -50,7 +51,7 @@ look_at_tcp (struct session *s, double now)
   socklen_t len = sizeof tcp;
 
   memset (&tcp, 0, sizeof tcp);
-  if (getsockopt (iscsi_get_fd (s->ctx), IPPROTO_TCP, TCP_INFO,
+  if (getsockopt (session_fd (s), IPPROTO_TCP, TCP_INFO,
                   &tcp, &len) == -1 ||
       len < offsetof (struct linux_tcp_info, min_rtt) ||
       !waits_for_ack (&tcp, len))
@@ -64,7 +65,8 @@ look_at_tcp (struct session *s, double now)
 void
 session_ping (struct session *s, double now)
 {
-  if (iscsi_nop_out_async (s->ctx, nop_cb, NULL, 0, s) == 0) {
+  if (s->wire != NULL ? ffp_ping (wire_ffp (s->wire))
+      : iscsi_nop_out_async (s->ctx, nop_cb, NULL, 0, s) == 0) {
     s->ping_sent = now;
     session_flush (s);
   }
@@ -82,7 +84,8 @@ check_health (struct session *s, double now)
     .command_timeout = st->command_timeout,
   };
 
-  if (s->ctx == NULL || s->dying || !session_is_full_feature (s->state) ||
+  if (!session_is_connected (s) || s->dying ||
+      !session_is_full_feature (s->state) ||
       s->ops->others == NULL)
     return;
   if (s->engine->shutdown && s->nr_in_flight > 0 &&

@@ -17,9 +17,18 @@ extern void session_log_in (struct session *s);
 /* True: s->address is the new one, to connect to. */
 extern bool session_redirected (struct session *s);
 extern bool session_log_out (struct session *s);
+/* Logged in: the connection is ours, if it is to be.  False: it dies. */
+extern bool session_take_over (struct session *s);
+/* libiscsi's part is over. */
+extern void session_drop_context (struct session *s);
+/* Does this process speak the full feature phase itself? */
+extern bool session_is_own (void);
 
 /* session-io.c */
 extern void session_update_watcher (struct session *s);
+/* CMD has an answer, on our own full feature phase. */
+struct ffp_answer;
+extern void session_answered (struct command *cmd, const struct ffp_answer *a);
 /* For session_new. */
 extern void session_works_init (struct session *s);
 
@@ -28,5 +37,23 @@ extern void session_works_init (struct session *s);
 extern void portal_group_listen (struct session *s);
 extern void portal_group_known (struct session *s);
 extern int portal_group_service (struct session *s, int revents);
+/* -1: it did not say. */
+extern void portal_group_told (struct session *s, int tag);
+
+/* discovery.c: all of the answer to SendTargets; there is a NUL behind it. */
+extern void discovery_answered (struct session *s, const char *text,
+                                size_t size);
+/* -1: it did not say. */
+extern void portal_group_told (struct session *s, int tag);
+
+/* session-io.c: CMD has an answer, on our own full feature phase. */
+struct ffp_answer;
+extern void session_answered (struct command *cmd, const struct ffp_answer *a);
+/* session.c: does this process speak the full feature phase itself? */
+extern bool session_is_own (void);
+
+/* discovery.c: all of the answer to SendTargets. */
+extern void discovery_answered (struct session *s, const char *text,
+                                size_t size);
 
 #endif /* MPISCSI_SESSION_INTERNAL_H */

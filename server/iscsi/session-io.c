@@ -13,7 +13,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "iscsi/relay.h"
 #include "iscsi/session-internal.h"
+#include "iscsi/wire.h"
 
 static enum scsi_result
 result_of_status (int status)
@@ -86,13 +88,23 @@ release (struct command *cmd)
     s->ops->room (s);
 }
 
+int
+session_fd (const struct session *s)
+{
+  if (s->wire != NULL)
+    return wire_fd (s->wire);
+  if (s->relay != NULL)
+    return relay_fd (s->relay);
+  return s->ctx != NULL ? iscsi_get_fd (s->ctx) : -1;
+}
+
 /* The guard counts what comes.  Where it cannot be installed, the end of the
  * buffer of each read gets a random number first; when it is still there, less
  * came than was asked for, whatever the target says of it. */
 static bool
 has_canary (const struct command *cmd)
 {
-  return !guard_is_installed () && cmd->dir == SCSI_XFER_READ &&
+  return cmd->session->wire == NULL && !guard_is_installed () && cmd->dir == SCSI_XFER_READ &&
     !cmd->may_be_short && cmd->bytes >= sizeof (uint64_t);
 }
 
@@ -116,8 +128,69 @@ came_short (const struct command *cmd)
 {
   return !cmd->may_be_short &&
     ((cmd->task.residual_status == SCSI_RESIDUAL_UNDERFLOW &&
-      cmd->task.residual > 0) || guard_came_short (cmd) ||
-     canary_lives (cmd));
+      cmd->task.residual > 0) ||
+     (cmd->session->wire == NULL &&
+      (guard_came_short (cmd) || canary_lives (cmd))));
+}
+
+/* The answer is RESULT, with SENSE; or it is no answer, which is the end of the
+ * session, because of WHY.  Only lists and flags are changed here. */
+static void
+finish (struct command *cmd, enum scsi_result result, struct sense *sense,
+        const char *why)
+{
+  struct session *s = cmd->session;
+
+  if (result == RESULT_GOOD || result == RESULT_CONDITION_MET) {
+    if (came_short (cmd)) {
+      result = RESULT_PROTOCOL;
+      why = "short transfer with GOOD status";
+    }
+  }
+  /* A recovered error may end the transfer (SPC-4 7.5.7, DTE), and would count
+   * as success: once more, as if there was no sense data. */
+  else if (result == RESULT_CHECK_CONDITION && came_short (cmd) &&
+           verdict_of (result, sense).kind == VERDICT_DONE)
+    sense->valid = false;
+
+  if (result >= RESULT_LOST) {
+    /* Uninvited, these mean that the session is dead (a command that was
+     * answered with nonsense makes it so).  The command stays in in_flight,
+     * for libiscsi may still point to it, until the session is torn down. */
+    if (!s->dying)
+      session_kill (s, FAIL_LOST, "%s", why && why[0] ? why
+                    : "connection lost");
+    return;
+  }
+  release (cmd);
+  cmd->ops->answered (cmd, result, sense);
+}
+
+/* What was not proven did not come; and for a client not what the target itself
+ * says did not. */
+static uint32_t
+missing (const struct command *cmd, const struct ffp_answer *a)
+{
+  if (cmd->dir == SCSI_XFER_READ && a->arrived < cmd->bytes)
+    return cmd->bytes - a->arrived;
+  return a->underflow && !cmd->may_be_short ? a->residual : 0;
+}
+
+void
+session_answered (struct command *cmd, const struct ffp_answer *a)
+{
+  const enum scsi_result result = a->aborted ? RESULT_TASK_ABORTED
+    : result_of_status (a->status);
+  struct sense sense = { .valid = false };
+  char why[60];
+
+  cmd->task.residual = missing (cmd, a);
+  cmd->task.residual_status = cmd->task.residual > 0
+    ? SCSI_RESIDUAL_UNDERFLOW : SCSI_RESIDUAL_NO_RESIDUAL;
+  if (result == RESULT_CHECK_CONDITION)
+    sense_parse_iscsi (a->sense, a->sense_size, &sense);
+  snprintf (why, sizeof why, "SCSI status %02xh, which is unknown", a->status);
+  finish (cmd, result, &sense, why);
 }
 
 /* libiscsi calls this.  Only lists and flags are changed here. */
@@ -126,7 +199,6 @@ command_cb (struct iscsi_context *ctx, int status, void *command_data,
             void *private_data)
 {
   struct command *cmd = private_data;
-  struct session *s = cmd->session;
   enum scsi_result result = result_of_status (status);
   struct sense sense = { .valid = false };
   const char *why = result == RESULT_PROTOCOL ? iscsi_get_error (ctx) : NULL;
@@ -140,35 +212,13 @@ command_cb (struct iscsi_context *ctx, int status, void *command_data,
   cmd->task.datain.data = NULL;
   cmd->task.datain.size = 0;
 
-  if (result == RESULT_GOOD || result == RESULT_CONDITION_MET) {
-    if (came_short (cmd)) {
-      result = RESULT_PROTOCOL;
-      why = "short transfer with GOOD status";
-    }
-  }
-  /* A recovered error may end the transfer (SPC-4 7.5.7, DTE), and would count
-   * as success: once more, as if there was no sense data. */
-  else if (result == RESULT_CHECK_CONDITION && came_short (cmd) &&
-           verdict_of (result, &sense).kind == VERDICT_DONE)
-    sense.valid = false;
-
-  if (result >= RESULT_LOST) {
-    /* Uninvited, these mean that the session is dead (a command that was
-     * answered with nonsense makes it so).  The command stays in in_flight,
-     * for libiscsi may still point to it, until the session is torn down. */
-    if (!s->dying)
-      session_kill (s, FAIL_LOST, "%s", why && why[0] ? why
-                    : "connection lost");
-    return;
-  }
-  release (cmd);
-  cmd->ops->answered (cmd, result, &sense);
+  finish (cmd, result, &sense, why);
 }
 
 bool
 session_has_room (const struct session *s)
 {
-  return s->ctx != NULL && !s->dying && s->nr_in_flight < s->depth;
+  return session_is_connected (s) && !s->dying && s->nr_in_flight < s->depth;
 }
 
 /* The caller has checked for room, and counted it in the selector if
@@ -183,7 +233,8 @@ session_submit (struct session *s, struct command *cmd)
   memcpy (task->cdb, cmd->cdb, cmd->cdb_len);
   task->xfer_dir = cmd->dir;
   task->expxferlen = cmd->bytes;
-  if (cmd->dir != SCSI_XFER_NONE) {
+  cmd->session = s;
+  if (cmd->dir != SCSI_XFER_NONE && s->wire == NULL) {
     cmd->iov.iov_base = cmd->buf;
     cmd->iov.iov_len = cmd->bytes;
     if (has_canary (cmd))
@@ -194,7 +245,6 @@ session_submit (struct session *s, struct command *cmd)
       scsi_task_set_iov_out (task, &cmd->iov, 1);
   }
 
-  cmd->session = s;
   guard_submit (s, cmd);
   cmd->submitted = engine_now ();
   if (cmd->first_submitted == 0)
@@ -206,6 +256,11 @@ session_submit (struct session *s, struct command *cmd)
   count_solo (s, cmd);
 
   session_flush_soon (s);
+  if (s->wire != NULL) {
+    if (!s->dying)
+      wire_submit (s, cmd);
+    return;
+  }
   /* From libiscsi 1.20.3 on the callback may run in here: cmd is not ours
    * any more afterwards. */
   if (s->dying ||
@@ -262,9 +317,14 @@ cork (const struct session *s, int on)
 void
 session_flush (struct session *s)
 {
-  if (s->ctx == NULL || s->dying || !session_is_full_feature (s->state))
+  if (!session_is_connected (s) || s->dying ||
+      !session_is_full_feature (s->state))
     return;
-  if (iscsi_which_events (s->ctx) & POLLOUT) {
+  if (s->wire != NULL) {
+    if (ffp_wants_out (wire_ffp (s->wire)))
+      wire_flush (s);
+  }
+  else if (iscsi_which_events (s->ctx) & POLLOUT) {
     const bool several = !guard_is_installed () &&
       (s->sends_data || iscsi_out_queue_length (s->ctx) > 1);
 
@@ -277,7 +337,8 @@ session_flush (struct session *s)
   }
   /* The socket is full: the loop must wait until it can be written. */
   if (!s->dying &&
-      (guard_unsent (s) || (iscsi_which_events (s->ctx) & POLLOUT))) {
+      (s->wire != NULL ? wire_wants_out (s->wire)
+       : guard_unsent (s) || (iscsi_which_events (s->ctx) & POLLOUT))) {
     session_unsolo (s);
     engine_later (s->engine, &s->watch);
   }
@@ -295,15 +356,20 @@ session_update_watcher (struct session *s)
   struct engine *e = s->engine;
   int wanted, events, fd;
 
-  if (s->ctx == NULL || s->dying)
+  if (!session_is_connected (s) || s->dying)
     return;
   if (s->worker_polls) {
     ev_io_stop (e->loop, &s->io);
     return;
   }
-  wanted = iscsi_which_events (s->ctx) | (guard_unsent (s) ? POLLOUT : 0);
+  if (s->wire != NULL)
+    wanted = POLLIN | (wire_wants_out (s->wire) ? POLLOUT : 0);
+  else if (s->relay != NULL && s->state != SESSION_CONNECT)
+    wanted = POLLIN | (relay_wants_out (s->relay) ? POLLOUT : 0);
+  else
+    wanted = iscsi_which_events (s->ctx) | (guard_unsent (s) ? POLLOUT : 0);
   events = (wanted & POLLIN ? EV_READ : 0) | (wanted & POLLOUT ? EV_WRITE : 0);
-  fd = iscsi_get_fd (s->ctx);
+  fd = session_fd (s);
   if (ev_is_active (&s->io) && s->io.fd == fd &&
       (s->io.events & (EV_READ | EV_WRITE)) == events)
     return;
@@ -336,7 +402,7 @@ session_works_init (struct session *s)
 void
 session_ready (struct session *s, int revents)
 {
-  if (s->ctx == NULL || s->dying)
+  if (!session_is_connected (s) || s->dying)
     return;
   if (revents & POLLIN) {
     const double now = engine_now ();
@@ -347,5 +413,41 @@ session_ready (struct session *s, int revents)
       s->awake_since = now;
     s->last_rx = now;
   }
-  service (s, revents);
+  if (s->wire != NULL)
+    wire_ready (s, revents);
+  else if (s->relay != NULL && s->state != SESSION_CONNECT)
+    relay_ready (s, revents);
+  else
+    service (s, revents);
+}
+
+/* ---- task management ------------------------------------------------------------- */
+
+static void
+reset_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
+{
+  struct session *s = opaque;
+
+  (void) ctx;
+  if (!s->dying)
+    s->reset_done (s, status == SCSI_STATUS_GOOD && data != NULL
+                   ? (uint8_t) *(uint32_t *) data : 255);
+}
+
+void
+session_reset_lun (struct session *s, unsigned lun,
+                   void (*done) (struct session *s, uint8_t response))
+{
+  const uint16_t field = lun_encode (lun, s->flat_luns);
+
+  s->reset_done = done;
+  if (s->wire != NULL) {
+    if (!ffp_lun_reset (wire_ffp (s->wire), field))
+      session_kill (s, FAIL_LOST, "cannot send LOGICAL UNIT RESET: %s",
+                    ffp_why (wire_ffp (s->wire)));
+  }
+  else if (iscsi_task_mgmt_lun_reset_async (s->ctx, field, reset_cb, s) != 0)
+    session_kill (s, FAIL_LOST, "cannot send LOGICAL UNIT RESET: %s",
+                  iscsi_get_error (s->ctx));
+  session_flush_soon (s);
 }

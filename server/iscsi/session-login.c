@@ -4,9 +4,12 @@
 #include <config.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "iscsi/relay.h"
 #include "iscsi/session-internal.h"
+#include "iscsi/wire.h"
 
 #define MAX_REDIRECTS 8
 
@@ -128,6 +131,19 @@ set_credentials (struct session *s, const struct settings *st)
                                    st->mutual_password);
 }
 
+bool
+session_is_own (void)
+{
+  static int own = -1;
+
+  if (own == -1) {
+    const char *way = getenv ("MPISCSI_FULL_FEATURE");
+
+    own = way != NULL && strcmp (way, "own") == 0;
+  }
+  return own;
+}
+
 void
 session_connect (struct session *s)
 {
@@ -161,16 +177,62 @@ session_connect (struct session *s)
                   iscsi_get_error (s->ctx));
     return;
   }
+  if (session_is_own ()) {
+    s->relay = relay_new (s);
+    if (s->relay == NULL) {
+      session_kill (s, FAIL_UNREACHABLE, "cannot connect: %m");
+      return;
+    }
+  }
   session_update_watcher (s);
 }
 
 void
 session_log_in (struct session *s)
 {
+  if (s->relay != NULL && !relay_splice (s)) {
+    session_kill (s, FAIL_LOGIN, "cannot log in: %m");
+    return;
+  }
   if (iscsi_login_async (s->ctx, login_cb, s) != 0)
     session_kill (s, FAIL_LOGIN, "cannot log in: %s",
                   iscsi_get_error (s->ctx));
+  else if (s->relay != NULL)
+    relay_pump (s);
   session_update_watcher (s);
+}
+
+void
+session_drop_context (struct session *s)
+{
+  const bool dying = s->dying;
+
+  if (s->ctx == NULL)
+    return;
+  /* Callbacks that come now find the session dying and only return. */
+  s->dying = true;
+  iscsi_destroy_context (s->ctx);
+  s->ctx = NULL;
+  s->dying = dying;
+}
+
+bool
+session_take_over (struct session *s)
+{
+  if (s->relay == NULL)
+    return true;
+  s->wire = relay_end (s->relay, s);
+  if (s->wire == NULL) {
+    session_kill (s, FAIL_LOGIN, "out of memory");
+    return false;
+  }
+  ev_io_stop (s->engine->loop, &s->io);
+  session_drop_context (s);
+  relay_free (s->relay);
+  s->relay = NULL;
+  session_ready (s, 0);         /* what has come already */
+  session_update_watcher (s);
+  return !s->dying;
 }
 
 bool
@@ -197,7 +259,12 @@ session_redirected (struct session *s)
 bool
 session_log_out (struct session *s)
 {
-  if (iscsi_logout_async (s->ctx, logout_cb, s) != 0)
+  if (s->wire != NULL) {
+    if (!ffp_logout (wire_ffp (s->wire)))
+      return false;
+    wire_flush (s);
+  }
+  else if (iscsi_logout_async (s->ctx, logout_cb, s) != 0)
     return false;
   session_update_watcher (s);
   return true;

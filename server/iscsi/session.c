@@ -12,8 +12,10 @@
 #include <sys/socket.h>
 
 #include "base/compat.h"
+#include "iscsi/relay.h"
 #include "iscsi/resolve.h"
 #include "iscsi/session-internal.h"
+#include "iscsi/wire.h"
 #include "rules/health.h"
 #include "rules/isid.h"
 
@@ -124,14 +126,14 @@ teardown (struct session *s, bool abort)
     resolve_cancel (s->resolving);
     s->resolving = NULL;
   }
-  if (s->ctx != NULL) {
-    /* Callbacks that come now find the session dying and only return. */
-    s->dying = true;
-    if (abort)
-      set_linger (iscsi_get_fd (s->ctx));
-    iscsi_destroy_context (s->ctx);
-    s->ctx = NULL;
-  }
+  if (abort)
+    set_linger (session_fd (s));
+  session_drop_context (s);
+  relay_free (s->relay);
+  s->relay = NULL;
+  wire_free (s->wire);
+  s->wire = NULL;
+  s->reset_done = NULL;
   s->dying = false;
   session_shut (s);
   s->ping_sent = 0;
@@ -330,6 +332,8 @@ session_event (struct session *s, enum session_event ev)
   case SESSION_ACT_PROBE:
     s->last_rx = engine_now ();
     s->stats.logins++;
+    if (!session_take_over (s))
+      break;
     portal_group_known (s);
     session_set_timer (s, PROBE_TIMEOUT);
     s->ops->logged_in (s);

@@ -20,7 +20,9 @@
 struct map;
 struct path;
 struct probe;
+struct relay;
 struct resolve_job;
+struct wire;
 
 /* What a session is for.  Service thread, lock held, if nothing else is said. */
 enum session_next {             /* after a failure, or a loss: */
@@ -81,7 +83,11 @@ struct session {
   unsigned id;                  /* number in logs and listings, from 1 */
 
   enum session_state state;
-  struct iscsi_context *ctx;    /* NULL: no connection */
+  /* Connecting and logging in; with libiscsi's full feature phase also after. */
+  struct iscsi_context *ctx;
+  struct relay *relay;          /* between ctx and the target, at login */
+  struct wire *wire;            /* then the connection is here, and ctx NULL */
+  void (*reset_done) (struct session *s, uint8_t response);
   struct guard guard;
   bool dying;                   /* ctx is dead; service thread will reap it */
   struct work flush;            /* send what libiscsi has queued */
@@ -150,7 +156,14 @@ extern void session_tick (struct session *s, double now);
 extern void session_event_later (struct session *s, enum session_event ev);
 /* It is to be freed as soon as it is closed. */
 extern void session_forget (struct session *s);
+/* Is there a connection, or is one being made? */
+static inline bool
+session_is_connected (const struct session *s)
+{
+  return s->ctx != NULL || s->wire != NULL;
+}
 /* session-io.c: any thread, lock held. */
+extern int session_fd (const struct session *s);        /* -1: none */
 extern void session_submit (struct session *s, struct command *cmd);
 extern bool session_has_room (const struct session *s);
 /* Commands may be sent this way, once it is up; or not any more, or fewer at a
@@ -161,6 +174,11 @@ extern void session_lower_depth (struct session *s);
 extern void session_set_depth (struct session *s, unsigned depth);
 /* Asks it whether it is alive. */
 extern void session_ping (struct session *s, double now);
+/* LOGICAL UNIT RESET.  DONE gets the response (RFC 7143 11.6.1), in the place of
+ * a command's answer. */
+extern void session_reset_lun (struct session *s, unsigned lun,
+                               void (*done) (struct session *s,
+                                             uint8_t response));
 /* A worker polls it: is it to go on? */
 extern bool session_is_solo (const struct session *s);
 /* Back to the service thread. */

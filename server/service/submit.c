@@ -40,7 +40,7 @@ fd_to_poll (const struct request *req)
     ? req->parts->session : NULL;
 
   return s != NULL && req->parts->accounted && session_is_solo (s)
-    ? iscsi_get_fd (s->ctx) : -1;
+    ? session_fd (s) : -1;
 }
 
 /* The requests from LAST to FIRST, by next, are the newest ones of the stack
