@@ -101,11 +101,11 @@ GROUPS = {
              alone="error", pairlog="the block size is 4096 bytes now", **RELOGIN),
     ],
     "answers": [
-        role("sense-0", "giving up on a command after 32 retries", **READ),
-        role("sense-1", "giving up on a command after 32 retries", **READ),
+        role("sense-0", "giving up on a command after", **READ),
+        role("sense-1", "giving up on a command after", **READ),
         # "Unrecovered read error" is the disk's word, and not the path's.
         role("sense-lying", "I/O error, LBA", pair="any", **READ),
-        role("sense-rubbish", "giving up on a command after 32 retries", **READ),
+        role("sense-rubbish", "giving up on a command after", **READ),
         role("sense-descriptors", BAD + "sense data of 8 bytes", **READ),
         role("status-rubbish", LOST, **READ),
         role("response-failure", BAD + "response 01h, target failure", **READ),
@@ -140,7 +140,7 @@ GROUPS = {
         role("datain-none-for-write", BAD + "Data-In for what is not a read", **WRITE),
         role("datain-hole", BAD + "Data-In at [0-9]*, when 512 was next", **READ),
         role("datain-after", BAD + "Data-In for what is not a read"),
-        role("datain-check", "giving up on a command after 32 retries", **READ),
+        role("datain-check", "giving up on a command after", **READ),
         # libiscsi refuses the length.
         role("datain-huge-dsl", LOST, alone="error", io=("r4k", "r64k", "r300k")),
         role("r2t-for-read", BAD + "R2T for what is not a write", **READ),
