@@ -126,8 +126,8 @@ take_address (struct answer *a, const char *text)
 }
 
 /* TEXT has a NUL behind its end. */
-void
-discovery_answered (struct session *s, const char *text, size_t size)
+static void
+answered (struct session *s, const char *text, size_t size)
 {
   struct answer a = { .s = s };
   const char *pair = NULL;
@@ -187,7 +187,7 @@ discovery_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
     for (p = t->portals; p != NULL; p = p->next)
       put (&at, text + room, "TargetAddress=", p->portal);
   }
-  discovery_answered (s, text ? text : "", (size_t) (at - text));
+  answered (s, text ? text : "", (size_t) (at - text));
   free (text);
 }
 
@@ -197,6 +197,7 @@ ask (struct session *s)
   static const char all[] = "SendTargets=All";
 
   if (s->wire != NULL) {
+    s->text_done = answered;
     if (!ffp_text_request (wire_ffp (s->wire), all, sizeof all))
       session_kill (s, FAIL_LOGIN, "discovery failed: %s",
                     ffp_why (wire_ffp (s->wire)));

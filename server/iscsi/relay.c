@@ -132,7 +132,7 @@ send_out (struct session *s)
     if (n == -1 && errno == EAGAIN)
       return;
     if (n == -1) {
-      wire_lost (s, errno);
+      session_lost (s, errno);
       return;
     }
     r->out_from += (size_t) n;
@@ -289,7 +289,7 @@ relay_ready (struct session *s, int revents)
   if (n == -1 && (errno == EAGAIN || errno == EINTR))
     return;
   if (n <= 0) {
-    wire_lost (s, n == 0 ? 0 : errno);
+    session_lost (s, n == 0 ? 0 : errno);
     return;
   }
   r->in_have += (size_t) n;
@@ -297,13 +297,19 @@ relay_ready (struct session *s, int revents)
 }
 
 struct wire *
-relay_end (struct relay *r, struct session *s)
+relay_end (struct relay *r, struct session *s,
+           void (*answered) (struct command *cmd, const struct ffp_answer *a))
 {
-  struct wire *w;
+  struct wire *w = wire_new (s, r->fd, &r->filter.start, r->in, r->in_have,
+                             answered);
 
-  portal_group_told (s, r->filter.tpgt);
-  w = wire_new (s, r->fd, &r->filter.start, r->in, r->in_have);
   if (w != NULL)
     r->fd = -1;
   return w;
+}
+
+int
+relay_portal_group (const struct relay *r)
+{
+  return r->filter.tpgt;
 }

@@ -19,6 +19,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct command;
+struct ffp_answer;
 struct relay;
 struct session;
 struct wire;
@@ -34,7 +36,11 @@ extern bool relay_wants_out (const struct relay *r);
 extern void relay_pump (struct session *s);
 /* The socket is ready; or S is dying after it. */
 extern void relay_ready (struct session *s, int revents);
-/* Logged in: R is used up.  NULL: no memory. */
-extern struct wire *relay_end (struct relay *r, struct session *s);
+/* Logged in: the portal group that the target told, or -1; then the socket with
+ * what has come on it goes over to a wire (NULL: no memory), and R is used up. */
+extern int relay_portal_group (const struct relay *r);
+extern struct wire *relay_end (struct relay *r, struct session *s,
+                               void (*answered) (struct command *cmd,
+                                                 const struct ffp_answer *a));
 
 #endif

@@ -2,8 +2,11 @@
 /* What all the files of a session need: its end, its timer, its limits. */
 #include <config.h>
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "iscsi/session-internal.h"
 
@@ -78,4 +81,28 @@ session_lower_depth (struct session *s)
   const unsigned depth = s->nr_in_flight * 3 / 4;
 
   session_set_depth (s, depth > 0 ? depth : 1);
+}
+
+void
+session_lost (struct session *s, int error)
+{
+  if (error == 0)
+    session_kill (s, FAIL_LOST, "connection closed by the target");
+  else if (error == ECONNRESET)
+    session_kill (s, FAIL_LOST, "connection reset by the target (TCP RST)");
+  else
+    session_kill (s, FAIL_LOST, "connection lost: %s", strerror (error));
+}
+
+bool
+session_is_own (void)
+{
+  static int own = -1;
+
+  if (own == -1) {
+    const char *way = getenv ("MPISCSI_FULL_FEATURE");
+
+    own = way != NULL && strcmp (way, "own") == 0;
+  }
+  return own;
 }

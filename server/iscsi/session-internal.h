@@ -9,6 +9,8 @@
 extern void session_set_timer (struct session *s, double after);
 /* As many more, or fewer, are in flight. */
 extern void session_count (struct session *s, int n);
+/* The connection is lost: ERROR of a system call, or 0, the target closed it. */
+extern void session_lost (struct session *s, int error);
 
 /* session-login.c.  To s->address; then what its events say. */
 extern double session_login_patience (const struct session *s);
@@ -39,10 +41,6 @@ extern void portal_group_known (struct session *s);
 extern int portal_group_service (struct session *s, int revents);
 /* -1: it did not say. */
 extern void portal_group_told (struct session *s, int tag);
-
-/* discovery.c: all of the answer to SendTargets; there is a NUL behind it. */
-extern void discovery_answered (struct session *s, const char *text,
-                                size_t size);
 /* -1: it did not say. */
 extern void portal_group_told (struct session *s, int tag);
 

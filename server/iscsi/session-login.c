@@ -4,7 +4,6 @@
 #include <config.h>
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "iscsi/relay.h"
@@ -131,19 +130,6 @@ set_credentials (struct session *s, const struct settings *st)
                                    st->mutual_password);
 }
 
-bool
-session_is_own (void)
-{
-  static int own = -1;
-
-  if (own == -1) {
-    const char *way = getenv ("MPISCSI_FULL_FEATURE");
-
-    own = way != NULL && strcmp (way, "own") == 0;
-  }
-  return own;
-}
-
 void
 session_connect (struct session *s)
 {
@@ -221,7 +207,8 @@ session_take_over (struct session *s)
 {
   if (s->relay == NULL)
     return true;
-  s->wire = relay_end (s->relay, s);
+  portal_group_told (s, relay_portal_group (s->relay));
+  s->wire = relay_end (s->relay, s, session_answered);
   if (s->wire == NULL) {
     session_kill (s, FAIL_LOGIN, "out of memory");
     return false;

@@ -134,6 +134,7 @@ teardown (struct session *s, bool abort)
   wire_free (s->wire);
   s->wire = NULL;
   s->reset_done = NULL;
+  s->text_done = NULL;
   s->dying = false;
   session_shut (s);
   s->ping_sent = 0;

@@ -88,6 +88,7 @@ struct session {
   struct relay *relay;          /* between ctx and the target, at login */
   struct wire *wire;            /* then the connection is here, and ctx NULL */
   void (*reset_done) (struct session *s, uint8_t response);
+  void (*text_done) (struct session *s, const char *text, size_t size);
   struct guard guard;
   bool dying;                   /* ctx is dead; service thread will reap it */
   struct work flush;            /* send what libiscsi has queued */

@@ -23,6 +23,7 @@ struct wire {
   int fd;
   struct ffp *ffp;
   bool blocked;                 /* the socket was full */
+  void (*answered) (struct command *cmd, const struct ffp_answer *a);
   uint8_t *early;               /* came during the login */
   size_t early_size;
 };
@@ -35,7 +36,7 @@ done (void *opaque, struct ffp_task *t, const struct ffp_answer *a)
   struct command *cmd = container_of (t, struct command, ffp);
 
   (void) opaque;
-  session_answered (cmd, a);
+  cmd->session->wire->answered (cmd, a);
 }
 
 static void
@@ -58,7 +59,10 @@ tmf_done (void *opaque, uint8_t response)
 static void
 text_done (void *opaque, const char *text, size_t size)
 {
-  discovery_answered (opaque, text, size);
+  struct session *s = opaque;
+
+  if (s->text_done != NULL)
+    s->text_done (s, text, size);
 }
 
 static void
@@ -97,7 +101,8 @@ static const struct ffp_ops ops = {
 
 struct wire *
 wire_new (struct session *s, int fd, const struct ffp_start *start,
-          const uint8_t *in, size_t size)
+          const uint8_t *in, size_t size,
+          void (*answered) (struct command *cmd, const struct ffp_answer *a))
 {
   struct ffp_start with_tasks = *start;
   struct wire *w = calloc (1, sizeof *w);
@@ -117,6 +122,7 @@ wire_new (struct session *s, int fd, const struct ffp_start *start,
   if (size > 0)
     memcpy (w->early, in, size);
   w->early_size = size;
+  w->answered = answered;
   w->fd = fd;
   return w;
 }
@@ -148,19 +154,6 @@ bool
 wire_wants_out (const struct wire *w)
 {
   return w->blocked;
-}
-
-void
-wire_lost (struct session *s, int error)
-{
-  const enum session_failure failure = FAIL_LOST;
-
-  if (error == 0)
-    session_kill (s, failure, "connection closed by the target");
-  else if (error == ECONNRESET)
-    session_kill (s, failure, "connection reset by the target (TCP RST)");
-  else
-    session_kill (s, failure, "connection lost: %s", strerror (error));
 }
 
 /* Over?  Then that is the session's end. */
@@ -238,7 +231,7 @@ receive (struct session *s)
     if (r == -1 && errno == EAGAIN)
       return;
     if (r <= 0) {
-      wire_lost (s, r == 0 ? 0 : errno);
+      session_lost (s, r == 0 ? 0 : errno);
       return;
     }
     ffp_received (w->ffp, (size_t) r);
@@ -281,7 +274,7 @@ wire_flush (struct session *s)
       r = sendmsg (w->fd, &msg, MSG_NOSIGNAL);
     while (r == -1 && errno == EINTR);
     if (r == -1 && errno != EAGAIN) {
-      wire_lost (s, errno);
+      session_lost (s, errno);
       return;
     }
     if (r > 0)

@@ -21,7 +21,9 @@ struct wire;
  * first wire_ready ().  NULL: no memory, and FD is still the caller's. */
 extern struct wire *wire_new (struct session *s, int fd,
                               const struct ffp_start *start, const uint8_t *in,
-                              size_t size);
+                              size_t size,
+                              void (*answered) (struct command *cmd,
+                                                const struct ffp_answer *a));
 /* Closes the socket.  All tasks are the caller's again. */
 extern void wire_free (struct wire *w);
 extern int wire_fd (const struct wire *w);
@@ -31,7 +33,5 @@ extern void wire_ready (struct session *s, int revents);
 /* Sends what is due. */
 extern void wire_flush (struct session *s);
 extern struct ffp *wire_ffp (struct wire *w);
-/* The connection is lost: ERROR of a system call, or 0, the target closed it. */
-extern void wire_lost (struct session *s, int error);
 
 #endif
