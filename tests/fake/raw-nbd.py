@@ -242,6 +242,7 @@ def clean_end(c):
     c.s.sendall(b"".join(c.request(READ, 4096 * i, 4096) for i in range(n))
                 + c.request(DISC, 0, 0))
     check(c.reply() for _ in range(n))
+    c.s.shutdown(socket.SHUT_WR)        # which nbdkit waits for since 1.42
     try:
         c.read(1)
     except EOFError:
