@@ -207,6 +207,7 @@ mpiscsi_get_ready (void)
     return -1;
   }
   log_sink_starting ();
+  nbdkit_version_warn ();
   /* nbdkit may be root still, and the server will not be. */
   probe->keeps_nothing = true;
   engine_recall_default (probe);

@@ -54,6 +54,9 @@ extern int mpiscsi_list_exports (int readonly, int is_tls,
 extern const char *mpiscsi_default_export (int readonly, int is_tls);
 extern const char *mpiscsi_export_description (void *handle);
 
+/* nbdkit-version.c.  At the start: one thread, and the log goes to the terminal. */
+extern void nbdkit_version_warn (void);
+
 /* log-sink.c */
 /* nbdkit_error, which prints names as they come: only log-sink.c calls that. */
 extern void plugin_error (const char *fs, ...)

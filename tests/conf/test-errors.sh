@@ -55,6 +55,15 @@ assert_start_fails '(LUN|lun) ?=?9' portals="$p" target="$iqn" lun=9
 assert_start_fails '(LUN|lun) ?=?3.*(disk|type)' portals="$p" target="$iqn" lun=3
 assert_start_fails '(LUN|lun) ?=?0.*(disk|type)' portals="$p" target="$iqn" lun=0
 
+say "an nbdkit that ends with one of its clients"
+version=$("${NBDKIT:-nbdkit}" --version | sed -n 's/^nbdkit \([0-9.]*\).*/\1/p')
+start_mpiscsi portals="$p" target="$iqn" lun=1
+case $version in
+  1.32.4 | 1.32.5) assert_match "the log" "warning: nbdkit $version may end" "$(new_log)" ;;
+  *) assert_no_match "the log" 'nbdkit .* may end' "$(new_log)" ;;
+esac
+stop_mpiscsi
+
 say "initiator name"
 assert_start_fails "$(quote_re "$iqn-acl")|initiator" portals="$p" target="$iqn-acl" discovery=off \
                    initiator-name=iqn.2026-11.example:stranger
