@@ -18,12 +18,15 @@ static const char help[] =
   "paths.  See mpiscsi(8).\n"
   "\n"
   "Running servers:\n"
-  "  mpiscsi -ll [MAP]               the topology, as multipath -ll has it\n"
-  "  mpiscsi show [topology|maps|paths|sessions] [MAP]\n"
+  "  mpiscsi -ll [MAP]               the topology, as multipath -ll has it; the exit\n"
+  "                                  status: 0 well, 1 degraded, 2 no path, 3 unknown\n"
+  "  mpiscsi show [topology|maps|paths|sessions|status] [MAP]\n"
   "  mpiscsi metrics                 OpenMetrics, of all servers\n"
   "  mpiscsi watch                   the topology, and then each change\n"
   "  mpiscsi fail|reinstate PATH [MAP]\n"
-  "  mpiscsi disablequeueing|restorequeueing MAP\n"
+  "  mpiscsi disablequeueing|restorequeueing MAP|maps\n"
+  "  mpiscsi rescan                  targets, portals, LUNs and sizes, again\n"
+  "  mpiscsi resize|suspend|resume MAP\n"
   "  mpiscsi add|del PORTAL\n"
   "  mpiscsi reconfigure\n"
   "Targets:\n"
@@ -53,13 +56,18 @@ static const struct {
   unsigned options;
   const char *arguments;
 } commands[] = {
-  { "show", cmd_show, 0, 2, JSON | SOCKET, "[topology|maps|paths|sessions] [MAP]" },
+  { "show", cmd_show, 0, 2, JSON | SOCKET,
+    "[topology|maps|paths|sessions|status] [MAP]" },
   { "metrics", cmd_metrics, 0, 0, SOCKET, "" },
   { "watch", cmd_watch, 0, 0, JSON | SOCKET, "" },
   { "fail", cmd_verb, 1, 2, SOCKET, "PATH [MAP]" },
   { "reinstate", cmd_verb, 1, 2, SOCKET, "PATH [MAP]" },
-  { "disablequeueing", cmd_verb, 1, 1, SOCKET, "MAP" },
-  { "restorequeueing", cmd_verb, 1, 1, SOCKET, "MAP" },
+  { "disablequeueing", cmd_verb, 1, 1, SOCKET, "MAP|maps" },
+  { "restorequeueing", cmd_verb, 1, 1, SOCKET, "MAP|maps" },
+  { "rescan", cmd_verb, 0, 0, SOCKET, "" },
+  { "resize", cmd_verb, 1, 1, SOCKET, "MAP" },
+  { "suspend", cmd_verb, 1, 1, SOCKET, "MAP" },
+  { "resume", cmd_verb, 1, 1, SOCKET, "MAP" },
   { "add", cmd_verb, 1, 1, SOCKET, "PORTAL" },
   { "del", cmd_verb, 1, 1, SOCKET, "PORTAL" },
   { "reconfigure", cmd_verb, 0, 0, SOCKET, "" },
@@ -95,6 +103,20 @@ cmd_usage (const char *fs, ...)
 }
 
 static int
+no_command (const char *name)
+{
+  const char *words[sizeof commands / sizeof commands[0]], *near;
+
+  for (size_t i = 0; i < sizeof commands / sizeof commands[0]; ++i)
+    words[i] = commands[i].name;
+  near = cmd_nearest (name, words, sizeof words / sizeof words[0]);
+  if (near == NULL)
+    return cmd_usage ("there is no command '%s'", name);
+  return cmd_usage ("there is no command '%s': did you mean '%s'?", name,
+                    near);
+}
+
+static int
 run (struct cmd *cmd, unsigned given)
 {
   static const char *const names[] = {
@@ -106,7 +128,7 @@ run (struct cmd *cmd, unsigned given)
     if (strcmp (cmd->name, commands[i].name) == 0)
       break;
   if (i == sizeof commands / sizeof commands[0])
-    return cmd_usage ("there is no command '%s'", cmd->name);
+    return no_command (cmd->name);
   for (unsigned k = 0; k < sizeof names / sizeof names[0]; ++k)
     if ((given & ~commands[i].options) >> k & 1)
       return cmd_usage ("%s takes no %s", cmd->name, names[k]);
@@ -204,6 +226,10 @@ main (int argc, char **argv)
     cmd.name = "show";
     cmd.argc = 1 + argc;
     cmd.argv = listing;
+  }
+  else if (argc == 1 && strcmp (argv[0], "help") == 0) {
+    fputs (help, stdout);
+    return finish (0);
   }
   else if (argc == 0) {
     fputs (help, stderr);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cmd/cmd.h"
+#include "conf/options.h"
 #include "service/service.h"
 
 static void
@@ -150,4 +151,15 @@ cmd_settings (const struct cmd *cmd)
  error:
   settings_free (s);
   return NULL;
+}
+
+const char *
+cmd_nearest (const char *name, const char *const *words, size_t n)
+{
+  struct nearest near;
+
+  nearest_start (&near, name);
+  for (size_t i = 0; i < n; ++i)
+    nearest_try (&near, words[i]);
+  return nearest_word (&near);
 }

@@ -10,7 +10,8 @@
 static bool
 is_what (const char *s)
 {
-  static const char *const whats[] = { "topology", "maps", "paths", "sessions" };
+  static const char *const whats[] = { "topology", "maps", "paths", "sessions",
+                                       "status" };
 
   for (size_t i = 0; i < sizeof whats / sizeof whats[0]; ++i)
     if (strcmp (s, whats[i]) == 0)
@@ -34,6 +35,10 @@ merge (json_t *to, json_t *from)
   }
 }
 
+/* With the topology, the exit status is of use for a check: 0 all paths are well, 1
+ * some are not, 2 a map has none, 3 that is not known. */
+#define UNKNOWN 3
+
 int
 cmd_show (const struct cmd *cmd)
 {
@@ -41,7 +46,8 @@ cmd_show (const struct cmd *cmd)
   struct server *servers;
   json_t *all = NULL;
   size_t n, shown = 0;
-  int status = 0;
+  int status = 0, worst = 0;
+  bool topology;
 
   if (cmd->argc > 0 && is_what (cmd->argv[0])) {
     what = cmd->argv[0];
@@ -50,10 +56,11 @@ cmd_show (const struct cmd *cmd)
   else if (cmd->argc == 1)
     map = cmd->argv[0];         /* the topology of one map */
   else if (cmd->argc > 1)
-    return cmd_usage ("show what? topology, maps, paths or sessions");
+    return cmd_usage ("show what? topology, maps, paths, sessions or status");
   n = servers_open (cmd, &servers);
+  topology = strcmp (what, "topology") == 0;
   if (n == 0)
-    return CMD_FAILED;
+    return topology ? UNKNOWN : CMD_FAILED;
   for (size_t i = 0; i < n; ++i) {
     json_t *request = json_pack ("{s:s,s:s,s:s}", "command", "show",
                                  "what", what, "format",
@@ -75,7 +82,11 @@ cmd_show (const struct cmd *cmd)
       }
     }
     else {
+      const int state =
+        json_integer_value (json_object_get (answer, "state"));
+
       shown++;
+      worst = state > worst ? state : worst;
       output = json_object_get (answer, "output");
       if (!cmd->json)
         fputs (json_is_string (output) ? json_string_value (output) : "",
@@ -97,5 +108,7 @@ cmd_show (const struct cmd *cmd)
     json_decref (all);
   }
   servers_close (servers, n);
+  if (topology)
+    return status != 0 ? UNKNOWN : worst;
   return status;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The verbs that change something in a running server: fail, reinstate,
- * disablequeueing, restorequeueing, add, del, reconfigure. */
+ * disablequeueing, restorequeueing, rescan, resize, suspend, resume, add, del,
+ * reconfigure. */
 #include <config.h>
 
 #include <stdio.h>
@@ -111,8 +112,10 @@ cmd_verb (const struct cmd *cmd)
     strcmp (cmd->name, "reinstate") == 0;
   const bool add = strcmp (cmd->name, "add") == 0;
   const bool portal = add || strcmp (cmd->name, "del") == 0;
-  const bool all = strcmp (cmd->name, "reconfigure") == 0;
-  const char *key = path ? "path" : portal ? "portal" : all ? NULL : "map";
+  const bool all = strcmp (cmd->name, "reconfigure") == 0 ||
+    strcmp (cmd->name, "rescan") == 0 ||
+    (cmd->argc == 1 && strcmp (cmd->argv[0], "maps") == 0);
+  const char *key = path ? "path" : portal ? "portal" : "map";
   struct server *servers, *one;
   size_t n = servers_open (cmd, &servers);
   int status = 0;
@@ -121,7 +124,7 @@ cmd_verb (const struct cmd *cmd)
     return CMD_FAILED;
   if (all)
     for (size_t i = 0; i < n; ++i)
-      status |= tell (&servers[i], cmd, NULL);
+      status |= tell (&servers[i], cmd, cmd->argc > 0 ? key : NULL);
   else if (n > 1 && add) {
     cmd_error ("%zu servers are running: choose one with --socket, e.g. %s",
                n, servers[0].path);

@@ -54,6 +54,9 @@ extern void cmd_free_argv (char **argv);
 /* cmd-settings.c: from -c FILE (or, without PORTALS on the command line,
  * CMD_CONF), portals, and KEY=VALUE as for the plugin.  NULL: said why. */
 extern struct settings *cmd_settings (const struct cmd *cmd);
+/* Which of WORDS was probably meant; NULL: none. */
+extern const char *cmd_nearest (const char *name, const char *const *words,
+                                size_t n);
 /* Before the first use of the engine: only its warnings and errors are shown,
  * and a connection that breaks is no signal. */
 extern void cmd_prepare_engine (void);

@@ -28,6 +28,10 @@ static const struct {
   [CONTROL_DISABLEQUEUEING] = { "disablequeueing", HAS_MAP, HAS_MAP },
   [CONTROL_RESTOREQUEUEING] = { "restorequeueing", HAS_MAP, HAS_MAP },
   [CONTROL_RECONFIGURE] = { "reconfigure", 0, 0 },
+  [CONTROL_RESCAN] = { "rescan", HAS_MAP, 0 },
+  [CONTROL_RESIZE] = { "resize", HAS_MAP, HAS_MAP },
+  [CONTROL_SUSPEND] = { "suspend", HAS_MAP, HAS_MAP },
+  [CONTROL_RESUME] = { "resume", HAS_MAP, HAS_MAP },
   [CONTROL_ADD] = { "add", HAS_PORTAL, HAS_PORTAL },
   [CONTROL_DEL] = { "del", HAS_PORTAL, HAS_PORTAL },
   [CONTROL_WATCH] = { "watch", 0, 0 },
@@ -35,6 +39,7 @@ static const struct {
 
 static const char *const whats[NR_CONTROL_WHATS] = {
   "topology", "maps", "paths", "sessions", "metrics",
+  "status",
 };
 
 static const struct { const char *name; unsigned bit; } members[] = {

@@ -7,10 +7,11 @@
  *   "version": 1             required
  *   "command": NAME          required
  *   "what":    "topology" (default), "maps", "paths", "sessions",
- *              "metrics" (text only)              show
+ *              "metrics", "status" (text only)    show
  *   "map":     NAME or WWID  show (default: all); fail, reinstate
  *                            (default: any); required by
- *                            disablequeueing, restorequeueing
+ *                            resize, suspend, resume; "maps" or none is all
+ *                            for disablequeueing, restorequeueing; rescan
  *   "path":    the portal ADDRESS:PORT, or the column H:C:I:L of the topology
  *              (topology.h); required by fail, reinstate
  *   "portal":  ADDRESS[:PORT]; required by add, del
@@ -18,12 +19,15 @@
  *   "colour":  true, false (default)           show, as text
  *
  * and nothing else.  Commands: version, show, fail, reinstate,
- * disablequeueing, restorequeueing, reconfigure, add, del, watch.
+ * disablequeueing, restorequeueing, rescan, resize, suspend, resume, reconfigure,
+ * add, del, watch.
  *
  * The answer has "version": 1 and "ok": true or false; with false "error",
  * one line for people.  With true, depending on the command:
  *
- *   show             "output": the text, or an object (multipathd's JSON)
+ *   show             "output": the text, or an object (multipathd's JSON);
+ *                    "state": 0 all paths are well, 1 some are not, 2 a map has
+ *                    none, 3 there is no map
  *   version          "server": of the program; "pid"; "protocol": 1
  *   watch            "watching": true; from then on each change is a line
  *                    "version": 1, "event": "path", "session" or "map", with
@@ -50,11 +54,12 @@
 enum control_command {
   CONTROL_VERSION_COMMAND, CONTROL_SHOW, CONTROL_FAIL, CONTROL_REINSTATE,
   CONTROL_DISABLEQUEUEING, CONTROL_RESTOREQUEUEING, CONTROL_RECONFIGURE,
+  CONTROL_RESCAN, CONTROL_RESIZE, CONTROL_SUSPEND, CONTROL_RESUME,
   CONTROL_ADD, CONTROL_DEL, CONTROL_WATCH, NR_CONTROL_COMMANDS
 };
 enum control_what {
   CONTROL_TOPOLOGY, CONTROL_MAPS, CONTROL_PATHS, CONTROL_SESSIONS,
-  CONTROL_METRICS,
+  CONTROL_METRICS, CONTROL_STATUS,
   NR_CONTROL_WHATS
 };
 

@@ -58,7 +58,7 @@ show_text (const struct control_request *req, const struct snapshot *s)
                                                 const struct snapshot *s,
                                                 bool colour) = {
     topology_print, topology_maps, topology_paths, topology_sessions,
-    metrics_print,
+    metrics_print, topology_status,
   };
   char *text = NULL;
   size_t len = 0;
@@ -82,7 +82,7 @@ show_json (const struct control_request *req, const struct snapshot *s)
   switch (req->what) {
   case CONTROL_PATHS: return topology_paths_json (s);
   case CONTROL_SESSIONS: return topology_sessions_json (s);
-  case CONTROL_TOPOLOGY: case CONTROL_MAPS: case CONTROL_METRICS:
+  case CONTROL_TOPOLOGY: case CONTROL_MAPS: case CONTROL_METRICS: case CONTROL_STATUS:
   case NR_CONTROL_WHATS: break;
   }
   return topology_json (s);
@@ -104,6 +104,9 @@ do_show (struct engine *e, const struct control_request *req)
     if (e->threaded)
       engine_lend (e);
     json = answer (req->json ? show_json (req, s) : show_text (req, s));
+    if (json != NULL)
+      json_object_set_new (json, "state",
+                           json_integer (topology_worst_state (s)));
     if (e->threaded)
       engine_take_back (e);
   }
@@ -134,45 +137,23 @@ path_is (const struct path *p, const char *name)
      portal_equal (&portal, &p->session->portal));
 }
 
-/* The one path that is meant; else NULL, and *error is the answer. */
-static struct path *
-find_path (struct engine *e, const struct control_request *req,
-           json_t **error)
+/* H:C:I:L names one path; a portal, all that go through it. */
+static unsigned
+count_paths (struct engine *e, const struct control_request *req)
 {
   struct list *l, *next, *pl, *pnext;
-  struct path *found = NULL;
-  char all[800] = "";
-  size_t n = 0;
-  unsigned count = 0;
+  unsigned n = 0;
 
   list_for_each (l, next, &e->maps) {
     const struct map *m = list_entry (l, struct map, node);
 
     if (!map_is (m, req->map))
       continue;
-    list_for_each (pl, pnext, &m->paths) {
-      struct path *p = list_entry (pl, struct path, map_node);
-      char hcil[48];
-
-      if (!path_is (p, req->path))
-        continue;
-      found = p;
-      count++;
-      if (n < sizeof all)
-        n += snprintf (all + n, sizeof all - n, "%s %s (%s)",
-                       count > 1 ? "," : "",
-                       topology_hcil (p->session->id, p->session->portal.tpgt,
-                                      p->lun, hcil, sizeof hcil), m->name);
-    }
+    list_for_each (pl, pnext, &m->paths)
+      if (path_is (list_entry (pl, struct path, map_node), req->path))
+        n++;
   }
-  if (count == 1)
-    return found;
-  *error = count == 0
-    ? control_error ("no path is named '%s'%s%s", req->path,
-                     req->map[0] ? " in map " : "", req->map)
-    : control_error ("'%s' names %u paths, say which:%.700s", req->path, count,
-                     all);
-  return NULL;
+  return n;
 }
 
 static const char *
@@ -184,29 +165,60 @@ states_text (const struct path *p, char *buf, size_t size)
   return buf;
 }
 
-static json_t *
-do_path (struct engine *e, const struct control_request *req)
+/* One line of the answer. */
+static void
+steer_path (struct path *p, bool fail, FILE *fp)
 {
-  const bool fail = req->command == CONTROL_FAIL;
-  json_t *error = NULL;
-  struct path *p = find_path (e, req, &error);
   char states[80];
 
-  if (p == NULL)
-    return error;
   if (p->state == PATH_ADMIN || fail || p->state == PATH_SHAKY)
     log_info ("%s: %s: %s by the administrator", p->map->name,
               p->session->name, fail ? "failed" : "to be reinstated");
   path_event (p, fail ? PATH_EV_ADMIN_FAIL : PATH_EV_ADMIN_REINSTATE,
               "by the administrator");
-  engine_kick (e);
   if (!fail && !path_is_usable (p->state))
-    return answer_text ("%s: %s: is being checked, and used as soon as it "
-                        "answers", p->map->name, p->session->name);
-  return answer_text ("%s: %s: %s, remaining active paths: %u", p->map->name,
-                      p->session->name,
-                      states_text (p, states, sizeof states),
-                      p->map->nr_active);
+    fprintf (fp, "%s: %s: is being checked, and used as soon as it answers\n",
+             p->map->name, p->session->name);
+  else
+    fprintf (fp, "%s: %s: %s, remaining active paths: %u\n", p->map->name,
+             p->session->name, states_text (p, states, sizeof states),
+             p->map->nr_active);
+}
+
+static json_t *
+do_path (struct engine *e, const struct control_request *req)
+{
+  const bool fail = req->command == CONTROL_FAIL;
+  struct list *l, *next, *pl, *pnext;
+  char *text = NULL;
+  size_t len = 0;
+  json_t *json = NULL;
+  FILE *fp;
+
+  if (count_paths (e, req) == 0)
+    return control_error ("no path is named '%s'%s%s", req->path,
+                          req->map[0] ? " in map " : "", req->map);
+  fp = open_memstream (&text, &len);
+  if (fp == NULL)
+    return NULL;
+  list_for_each (l, next, &e->maps) {
+    struct map *m = list_entry (l, struct map, node);
+
+    if (!map_is (m, req->map))
+      continue;
+    list_for_each (pl, pnext, &m->paths) {
+      struct path *p = list_entry (pl, struct path, map_node);
+
+      if (path_is (p, req->path))
+        steer_path (p, fail, fp);
+    }
+  }
+  engine_kick (e);
+  /* Without the last newline: one line for people. */
+  if (fclose (fp) == 0 && len > 0)
+    json = answer (json_stringn (text, len - 1));
+  free (text);
+  return json;
 }
 
 /* ---- maps, portals ------------------------------------------------------------------ */
@@ -215,20 +227,28 @@ static json_t *
 do_queueing (struct engine *e, const struct control_request *req)
 {
   const bool enable = req->command == CONTROL_RESTOREQUEUEING;
+  const bool all = strcmp (req->map, "maps") == 0;
   struct list *l, *next;
+  unsigned n = 0;
 
   list_for_each (l, next, &e->maps) {
     struct map *m = list_entry (l, struct map, node);
 
-    if (!map_is (m, req->map))
+    if (!all && !map_is (m, req->map))
       continue;
+    n++;
     map_set_queueing (m, enable);
-    return answer_text ("%s: %s", m->name,
-                        !enable ? "without a path, I/O fails at once" :
-                        m->settings.no_path_retry == NO_PATH_RETRY_FAIL
-                        ? "no_path_retry is fail: without a path, I/O fails "
-                        "at once" : "queueing as no_path_retry says");
+    if (!all)
+      return answer_text ("%s: %s", m->name,
+                          !enable ? "without a path, I/O fails at once" :
+                          m->settings.no_path_retry == NO_PATH_RETRY_FAIL
+                          ? "no_path_retry is fail: without a path, I/O fails "
+                          "at once" : "queueing as no_path_retry says");
   }
+  if (all)
+    return answer_text ("%u maps: %s", n, enable
+                        ? "queueing as no_path_retry says"
+                        : "without a path, I/O fails at once");
   return control_error ("no map is named '%s'", req->map);
 }
 
@@ -291,6 +311,72 @@ do_portal (struct engine *e, const struct control_request *req)
   return answer_text ("%s: logging out", text);
 }
 
+static struct map *
+find_map (struct engine *e, const struct control_request *req)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &e->maps)
+    if (map_is (list_entry (l, struct map, node), req->map))
+      return list_entry (l, struct map, node);
+  return NULL;
+}
+
+static json_t *
+do_suspend (struct engine *e, const struct control_request *req)
+{
+  const bool suspend = req->command == CONTROL_SUSPEND;
+  struct map *m = find_map (e, req);
+  struct list *l, *next;
+  unsigned in_flight = 0;
+
+  if (m == NULL)
+    return control_error ("no map is named '%s'", req->map);
+  map_suspend (m, suspend);
+  list_for_each (l, next, &m->paths)
+    in_flight += list_entry (l, struct path, map_node)->sel.in_flight;
+  return suspend
+    ? answer_text ("%s: suspended: I/O waits for mpiscsi resume; %u commands are "
+                   "in flight still", m->name, in_flight)
+    : answer_text ("%s: resumed", m->name);
+}
+
+/* Everything again: targets and portals, LUNs, sizes, identities. */
+static json_t *
+do_rescan (struct engine *e, const struct control_request *req)
+{
+  struct list *l, *next;
+  unsigned n = 0;
+
+  if (req->map[0]) {
+    struct map *m = find_map (e, req);
+
+    if (m == NULL)
+      return control_error ("no map is named '%s'", req->map);
+    list_for_each (l, next, &m->paths) {
+      session_look_again (list_entry (l, struct path, map_node)->session);
+      n++;
+    }
+    return answer_text ("%s: identity and size are read again over %u path%s",
+                        m->name, n, n == 1 ? "" : "s");
+  }
+  for (size_t i = 0; i < e->settings->nr_portals && e->settings->discovery; ++i)
+    engine_add_portal (e, &e->settings->portals[i], true);
+  list_for_each (l, next, &e->sessions) {
+    struct session *s = list_entry (l, struct session, node);
+
+    if (s->state == SESSION_UP) {
+      session_look_again (s);
+      n++;
+    }
+  }
+  log_info ("rescan by the administrator");
+  return answer_text ("%u session%s looked at again%s", n,
+                      n == 1 ? " is" : "s are",
+                      e->settings->discovery ? "; portals are asked for targets"
+                      : "");
+}
+
 static json_t *
 do_reconfigure (struct engine *e)
 {
@@ -314,6 +400,10 @@ control_do (struct engine *e, const struct control_request *req)
     return do_path (e, req);
   case CONTROL_DISABLEQUEUEING: case CONTROL_RESTOREQUEUEING:
     return do_queueing (e, req);
+  case CONTROL_RESCAN: case CONTROL_RESIZE:
+    return do_rescan (e, req);
+  case CONTROL_SUSPEND: case CONTROL_RESUME:
+    return do_suspend (e, req);
   case CONTROL_ADD: case CONTROL_DEL:
     return do_portal (e, req);
   case CONTROL_RECONFIGURE:

@@ -75,6 +75,7 @@ copy_map (struct snapshot_map *to, const struct map *m)
   to->failback = m->settings.failback;
   to->no_path_retry = m->settings.no_path_retry;
   to->queueing_disabled = m->queueing_disabled;
+  to->suspended = m->suspended;
   to->queueing = m->nr_active == 0 && m->no_path_until != 0;
   if (to->queueing)
     to->queueing_left = m->no_path_until < 0 ? -1

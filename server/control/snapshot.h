@@ -59,7 +59,7 @@ struct snapshot_map {
   enum selector_kind selector;
   enum checker_kind checker;
   int failback, no_path_retry;
-  bool queueing_disabled;       /* by the administrator */
+  bool queueing_disabled, suspended;    /* by the administrator */
   bool queueing;                /* now: no path, and I/O waits for one */
   double queueing_left;         /* seconds; < 0: for ever */
   double queue_seconds;         /* so far, in its whole life */

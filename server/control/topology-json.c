@@ -126,7 +126,7 @@ map_json (const struct snapshot *s, const struct snapshot_map *m)
                     "failback", failback, "queueing", queueing,
                     "paths", (int) m->nr_paths,
                     "write_prot", m->facts.write_protect ? "ro" : "rw",
-                    "dm_st", "active", "features", topology_features (m),
+                    "dm_st", m->suspended ? "suspended" : "active", "features", topology_features (m),
                     "hwhandler", "0", "action", "",
                     "path_faults", (json_int_t) faults,
                     "vend", m->facts.vendor, "prod", m->facts.product,

@@ -34,6 +34,12 @@ extern bool topology_maps (FILE *fp, const struct snapshot *s, bool colour);
 extern bool topology_paths (FILE *fp, const struct snapshot *s, bool colour);
 extern bool topology_sessions (FILE *fp, const struct snapshot *s, bool colour);
 
+/* As `multipathd show status`. */
+extern bool topology_status (FILE *fp, const struct snapshot *s, bool colour);
+/* 0: all paths of all maps are well; 1: some have failed; 2: a map has no path
+ * to use; 3: there is no map. */
+extern int topology_worst_state (const struct snapshot *s);
+
 /* topology-json.c: a new reference, NULL: no memory.  The first one is
  * multipathd's `show maps json`; the others have its keys, in a flat list. */
 extern json_t *topology_json (const struct snapshot *s);

@@ -156,7 +156,7 @@ no_path (struct map *m)
 void
 map_dispatch (struct map *m)
 {
-  if (m->frozen && !m->engine->shutdown) {
+  if ((m->frozen || m->suspended) && !m->engine->shutdown) {
     if (m->waits)
       take_turns (m, false);
     return;

@@ -403,6 +403,18 @@ map_fenced (struct map *m)
 }
 
 void
+map_suspend (struct map *m, bool suspend)
+{
+  if (m->suspended == suspend)
+    return;
+  m->suspended = suspend;
+  log_info ("%s: %s by the administrator", m->name,
+            suspend ? "suspended" : "resumed");
+  map_note_change (m, suspend ? "suspended" : "resumed");
+  schedule_dispatch (m);
+}
+
+void
 map_set_queueing (struct map *m, bool enabled)
 {
   if (m->queueing_disabled == !enabled)

@@ -160,6 +160,7 @@ struct map {
   double no_path_until;
   bool bad_prio;                /* said that prio_args are wrong */
   bool queueing_disabled;       /* by the administrator */
+  bool suspended;               /* by the administrator */
   double queueing_since;        /* without a path; 0: not now */
   double queue_seconds;         /* spent that way before */
   double latency_checked;       /* when, last */
@@ -235,6 +236,8 @@ extern void map_capacity_seen (struct map *m, const struct path *seen);
 extern void map_refresh_facts (struct map *m, const struct lu_facts *facts);
 /* By the administrator: without a path, fail I/O at once whatever
  * no_path_retry says; and as it says again. */
+/* By the administrator: nothing new is sent until it is resumed. */
+extern void map_suspend (struct map *m, bool suspend);
 extern void map_set_queueing (struct map *m, bool enabled);
 /* P is about to be freed; nothing is in flight on it. */
 extern void map_remove_path (struct map *m, struct path *p);

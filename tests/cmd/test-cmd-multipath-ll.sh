@@ -38,7 +38,11 @@ cleanup_fn end_process "$watch_pid"
 wait_until 5 grep -q TESTDISK "$tmpdir/watch.log" || fail "watch shows nothing"
 expect () { topology_of iscsi_data "$wwid" 256M TEST,TESTDISK 'round-robin 0' "$@"; }
 
+# The exit status is for checks: 0 all paths, 1 some have failed, 2 none, 3 unknown.
+ll_status () { local r=0; mpiscsi -ll "$@" >/dev/null 2>&1 || r=$?; echo "$r"; }
+
 say "before"
+assert_equal "status of -ll" 0 "$(ll_status)"
 before=$(expect active "${portal[0]} active ready" "${portal[1]} active ready")
 assert_equal "mpiscsi -ll" "$before" "$(mpiscsi -ll)"
 for a in show 'show topology' '-l' '-ll iscsi_data' "show $wwid" 'show topology iscsi_data' '--color=never -ll'; do
@@ -53,7 +57,10 @@ wait_shown "${portal[1]} failed faulty running" 15
 assert_equal "mpiscsi -ll" "$(expect active "${portal[0]} active ready" "${portal[1]} failed faulty")" "$(mpiscsi -ll)"
 assert_match "paths" "${portal[1]} 1 +failed faulty running iscsi_data" "$(mpiscsi show paths)"
 assert_match "maps" "iscsi_data map-0 $wwid 256M immediate off +2 +1 " "$(mpiscsi show maps)"
-json=$(mpiscsi -ll --json)
+assert_equal "status of -ll" 1 "$(ll_status)"
+assert_equal "status of -ll of a map that is not there" 3 "$(ll_status nosuch)"
+assert_match "show status" "^down +1 up +1 .*some paths have failed" "$(mpiscsi show status | grep -E "^(up|down|state)" | tr "\n" " ")"
+json=$(mpiscsi -ll --json) || :
 python3 - "$json" "${portal[@]}" <<'PY' || fail "JSON: $json"
 import json, sys
 j = json.loads(sys.argv[1])
@@ -85,10 +92,11 @@ kill_tgt t
 wait_shown "status=enabled" 15
 wait_shown "${portal[0]} failed faulty running" 15
 wait_shown "${portal[1]} failed faulty running" 15
+assert_equal "status of -ll" 2 "$(ll_status)"
 assert_equal "mpiscsi -ll" "$(expect enabled "${portal[0]} failed faulty" "${portal[1]} failed faulty")" "$(mpiscsi -ll)"
 
 say "no server is left: watch ends, show says so"
 stop_mpiscsi
 wait_until 5 gone "$watch_pid" || fail "watch does not end with the server"
 assert_match "watch" 'the server ended' "$(tail -n 1 "$tmpdir/watch.log")"
-mpiscsi_fails 1 'no server is running' -ll
+mpiscsi_fails 3 'no server is running' -ll

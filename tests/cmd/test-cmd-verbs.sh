@@ -109,7 +109,42 @@ assert all(ask("del", 10 + i)["ok"] for i in range(good))
 PY
 assert_equal "sessions afterwards" "$(wc -l <"$tmpdir/sessions")" "$(mpiscsi show sessions | wc -l)"
 
+say "suspend and resume: what comes waits, and is done then"
+stop_mpiscsi
+make_disk "$tmpdir/disk2" 8M
+tgt_lun t 1 2 "$tmpdir/disk2" vendor_id=OTHER product_id=SECOND
+wwid2=$(tgt_wwid 1 2)
+start_mpiscsi portals="$(join_portals "${portal[@]}")" polling-interval=1
+wait_until 10 eval '[ "$(mpiscsi show paths | grep -c "active ready")" = 4 ]' || fail "$(mpiscsi -ll)"
+export_of () { echo "nbd+unix:///$1?socket=$sock"; }
+assert_match "suspend" "^$wwid: suspended: " "$(mpiscsi suspend "$wwid")"
+nbdsh -u "$(export_of "$wwid")" -c 'h.pwrite(b"s" * 512, 0)' &
+writer=$!
+nbdsh -u "$(export_of "$wwid2")" -c 'h.pread(512, 0)'   # another map goes on
+sleep 0.5
+is_running "$writer" || fail "a suspended map has answered"
+assert_equal "state" suspended "$(mpiscsi show maps --json | jq -r ".maps[] | select(.uuid == \"$wwid\") | .dm_st")"
+mpiscsi resume "$wwid" >/dev/null
+wait "$writer" || fail "the write has failed"
+assert_equal "first byte" s "$(head -c1 "$tmpdir/disk")"
+
+say "fail and reinstate by portal: the paths of all LUNs there"
+assert_equal "lines" 2 "$(mpiscsi fail "${portal[0]}" | grep -c 'failed ready running, remaining active paths: 1')"
+mpiscsi reinstate "${portal[0]}" >/dev/null
+wait_until 5 eval '[ "$(mpiscsi show paths | grep -c "active ready")" = 4 ]' || fail "$(mpiscsi -ll)"
+assert_equal "disablequeueing maps" "2 maps: without a path, I/O fails at once" "$(mpiscsi disablequeueing maps)"
+assert_match "restorequeueing maps" '^2 maps: ' "$(mpiscsi restorequeueing maps)"
+
+say "rescan finds a LUN that nobody has told of, resize a size"
+make_disk "$tmpdir/disk3" 8M
+tgt_lun t 1 3 "$tmpdir/disk3" vendor_id=THIRD product_id=NEW
+assert_match "rescan" 'sessions are looked at again' "$(mpiscsi rescan)"
+wait_shown "$(tgt_wwid 1 3)" 5
+assert_match "resize" 'are read again over 2 paths' "$(mpiscsi resize "$wwid")"
+
 say "mistakes"
+mpiscsi_fails 2 "there is no command 'rescna': did you mean 'rescan'" rescna
+mpiscsi_fails 1 "no map is named 'nosuch'" suspend nosuch
 mpiscsi_fails 1 "no path is named '10.9.9.9'" fail 10.9.9.9
 mpiscsi_fails 1 "no map is named 'nosuch'" disablequeueing nosuch
 mpiscsi_fails 1 'there is no session at 10.9.9.9:3260' del 10.9.9.9
@@ -118,5 +153,5 @@ mpiscsi_fails 2 "there is no command 'frob'" frob
 mpiscsi_fails 2 'usage: mpiscsi fail PATH' fail
 mpiscsi_fails 2 'serve takes no --json' serve --json
 mpiscsi_fails 2 'unrecognized option' --frob
-mpiscsi_fails 1 'No such file or directory' -ll -s "$tmpdir/nosuch.sock"
+mpiscsi_fails 3 'No such file or directory' -ll -s "$tmpdir/nosuch.sock"
 assert_equal "version" "mpiscsi $(sed -n 's/^AC_INIT(\[mpiscsi\], \[\(.*\)\])/\1/p' "$top_srcdir/configure.ac")" "$(mpiscsi --version)"
