@@ -43,7 +43,7 @@ start_mpiscsi portals="$(join_portals "${portal[@]}")" polling-interval=1 hedged
 for p in "${portal[@]}"; do wait_for_log "$(quote_re "$p"): reinstated" 20; done
 say "four connections, and the command"
 _ask () {
-  while :; do mpiscsi -ll; mpiscsi show paths --json; mpiscsi reconfigure || :; sleep 0.3; done
+  while :; do mpiscsi -ll || :; mpiscsi show paths --json; mpiscsi reconfigure || :; sleep 0.3; done
 }
 _ask >"$tmpdir/ask.log" 2>&1 &
 ask=$!
