@@ -29,6 +29,7 @@ static const char help[] =
   "  mpiscsi resize|suspend|resume MAP\n"
   "  mpiscsi add|del PORTAL\n"
   "  mpiscsi reconfigure\n"
+  "  mpiscsi persist --help          persistent reservations, as mpathpersist\n"
   "Targets:\n"
   "  mpiscsi discover PORTAL... [KEY=VALUE...]\n"
   "  mpiscsi scan [PORTAL...] [KEY=VALUE...]\n"
@@ -165,6 +166,21 @@ finish (int status)
   return status;
 }
 
+static const char *
+program_name (const char *path)
+{
+  const char *slash = strrchr (path, '/');
+
+  return slash ? slash + 1 : path;
+}
+
+/* Its options are mpathpersist's, and not those below. */
+static bool
+is_persist (int argc, char **argv)
+{
+  return argc > 1 && strcmp (argv[1], "persist") == 0;
+}
+
 int
 main (int argc, char **argv)
 {
@@ -189,6 +205,10 @@ main (int argc, char **argv)
   bool list = false;
   int c;
 
+  if (is_persist (argc, argv))
+    return finish (cmd_persist (argc - 1, argv + 1));
+  if (strcmp (program_name (argv[0]), "mpathpersist") == 0)
+    return finish (cmd_persist (argc, argv));
   cmd.more = cut_at_dashes (&argc, argv);
   while ((c = getopt_long (argc, argv, "c:js:nlhV", long_options, NULL)) != -1)
     switch (c) {

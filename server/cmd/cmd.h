@@ -45,6 +45,9 @@ extern int cmd_scan (const struct cmd *cmd);            /* cmd-scan.c */
 extern int cmd_serve (const struct cmd *cmd);           /* cmd-serve.c */
 extern int cmd_check (const struct cmd *cmd);           /* cmd-check.c */
 
+/* cmd-persist.c: has options of its own, mpathpersist's; ARGV[0] is no option. */
+extern int cmd_persist (int argc, char **argv);
+
 /* cmd-serve.c: the command line of nbdkit; ends with NULL.  Both lists are
  * one malloc'd vector of malloc'd strings; NULL: no memory. */
 extern char **cmd_serve_argv (const struct cmd *cmd, const char *conf_file,

@@ -47,6 +47,7 @@ struct client {
   int fd;
   bool watching;
   bool closing;                 /* once all is written */
+  struct persist *persist;      /* its answer is waited for; NULL: none is */
   bool dead;                    /* set under the lock by control_note_*;
                                    closed by the service thread */
   double last_request, last_progress;
@@ -84,6 +85,16 @@ extern void control_wake_cb (struct ev_loop *loop, ev_async *w, int revents);
 extern bool control_is_watched (const struct engine *e);
 /* EVENT is taken; NULL ok. */
 extern void control_tell (struct engine *e, json_t *event);
+
+/* control-persist.c: starts it, and DONE is called later; else (NULL, and
+ * *error) that is the answer.  And the answer to one that is done. */
+struct control_request;
+struct persist;
+extern struct persist *control_persist (struct engine *e,
+                                        const struct control_request *req,
+                                        void (*done) (struct persist *p),
+                                        void *opaque, json_t **error);
+extern json_t *control_persist_answer (const struct persist *p);
 
 /* control-events.c */
 extern const struct observer control_observer;

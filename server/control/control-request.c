@@ -11,10 +11,12 @@
 
 #include "base/text.h"
 #include "control/control-request.h"
+#include "scsi/pr.h"
 
 enum {                          /* members, as bits */
   HAS_WHAT = 1, HAS_MAP = 2, HAS_PATH = 4, HAS_PORTAL = 8, HAS_FORMAT = 16,
-  HAS_COLOUR = 32,
+  HAS_COLOUR = 32, HAS_ACTION = 64, HAS_RK = 128, HAS_SARK = 256,
+  HAS_TYPE = 512, HAS_APTPL = 1024, HAS_ALL_TG_PT = 2048,
 };
 
 static const struct {
@@ -35,6 +37,9 @@ static const struct {
   [CONTROL_ADD] = { "add", HAS_PORTAL, HAS_PORTAL },
   [CONTROL_DEL] = { "del", HAS_PORTAL, HAS_PORTAL },
   [CONTROL_WATCH] = { "watch", 0, 0 },
+  [CONTROL_PERSIST] = { "persist", HAS_MAP | HAS_ACTION | HAS_RK | HAS_SARK |
+                        HAS_TYPE | HAS_APTPL | HAS_ALL_TG_PT,
+                        HAS_MAP | HAS_ACTION },
 };
 
 static const char *const whats[NR_CONTROL_WHATS] = {
@@ -42,9 +47,27 @@ static const char *const whats[NR_CONTROL_WHATS] = {
   "status",
 };
 
+const struct control_action control_actions[] = {
+  { "read-keys", true, PR_READ_KEYS },
+  { "read-reservation", true, PR_READ_RESERVATION },
+  { "report-capabilities", true, PR_CAPABILITIES },
+  { "read-full-status", true, PR_FULL_STATUS },
+  { "register", false, PR_REGISTER },
+  { "register-ignore", false, PR_REGISTER_IGNORE },
+  { "reserve", false, PR_RESERVE },
+  { "release", false, PR_RELEASE },
+  { "clear", false, PR_CLEAR },
+  { "preempt", false, PR_PREEMPT },
+  { "preempt-abort", false, PR_PREEMPT_ABORT },
+  { NULL, false, 0 },
+};
+
 static const struct { const char *name; unsigned bit; } members[] = {
   { "what", HAS_WHAT }, { "map", HAS_MAP }, { "path", HAS_PATH },
   { "portal", HAS_PORTAL }, { "format", HAS_FORMAT }, { "colour", HAS_COLOUR },
+  { "action", HAS_ACTION }, { "rk", HAS_RK }, { "sark", HAS_SARK },
+  { "type", HAS_TYPE }, { "aptpl", HAS_APTPL },
+  { "all_tg_pt", HAS_ALL_TG_PT },
 };
 
 const char *
@@ -98,6 +121,46 @@ take_format (const json_t *value, bool *json)
 }
 
 static bool
+take_action (const json_t *value, unsigned *action)
+{
+  for (unsigned i = 0; control_actions[i].name; ++i)
+    if (json_is_string (value) &&
+        strcmp (json_string_value (value), control_actions[i].name) == 0) {
+      *action = i;
+      return true;
+    }
+  return false;
+}
+
+static bool
+take_key (const json_t *value, uint64_t *key)
+{
+  const char *s = json_string_value (value);
+  size_t digits = s ? strspn (s, "0123456789abcdefABCDEF") : 0;
+
+  if (digits == 0 || digits > 16 || s[digits] != '\0')
+    return false;
+  *key = strtoull (s, NULL, 16);
+  return true;
+}
+
+static bool
+take_bool (const json_t *value, bool *b)
+{
+  *b = json_is_true (value);
+  return json_is_boolean (value);
+}
+
+static bool
+take_type (const json_t *value, unsigned *type)
+{
+  const json_int_t n = json_integer_value (value);
+
+  *type = n & 0x0f;
+  return json_is_integer (value) && n >= 0 && n <= 15;
+}
+
+static bool
 take_member (unsigned bit, const json_t *value, struct control_request *req)
 {
   switch (bit) {
@@ -107,8 +170,13 @@ take_member (unsigned bit, const json_t *value, struct control_request *req)
   case HAS_PORTAL: return take_name (value, req->portal);
   case HAS_FORMAT: return take_format (value, &req->json);
   case HAS_COLOUR:
-    req->colour = json_is_true (value);
-    return json_is_boolean (value);
+    return take_bool (value, &req->colour);
+  case HAS_ACTION: return take_action (value, &req->action);
+  case HAS_RK: return take_key (value, &req->rk);
+  case HAS_SARK: return take_key (value, &req->sark);
+  case HAS_TYPE: return take_type (value, &req->type);
+  case HAS_APTPL: return take_bool (value, &req->aptpl);
+  case HAS_ALL_TG_PT: return take_bool (value, &req->all_tg_pt);
   }
   return false;
 }

@@ -17,10 +17,13 @@
  *   "portal":  ADDRESS[:PORT]; required by add, del
  *   "format":  "text" (default), "json"        show
  *   "colour":  true, false (default)           show, as text
+ *   "map", "action": required by persist; ACTION is one of control_actions
+ *   "rk", "sark": keys, in hex; "type": 0 to 15; "aptpl", "all_tg_pt": true,
+ *              false (default)                 persist
  *
  * and nothing else.  Commands: version, show, fail, reinstate,
  * disablequeueing, restorequeueing, rescan, resize, suspend, resume, reconfigure,
- * add, del, watch.
+ * add, del, watch, persist.
  *
  * The answer has "version": 1 and "ok": true or false; with false "error",
  * one line for people.  With true, depending on the command:
@@ -34,6 +37,9 @@
  *                    "map", "path" (H:C:I:L), "portal", "target", "session",
  *                    "from", "to", "active", "why", "what" as they apply; the
  *                    client sends nothing more
+ *   persist          "status": as mpathpersist's exit status; "data": what a
+ *                    PERSISTENT RESERVE IN has answered, in hex; "paths": of
+ *                    each that was tried "hcil", "portal", "status", "error"
  *   the others       "output": what was done, for people
  *
  * A server that does not know a version answers "ok": false and the version
@@ -46,6 +52,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define CONTROL_VERSION 1
 #define CONTROL_REQUEST 4096    /* bytes of one line, with the newline */
@@ -55,7 +62,8 @@ enum control_command {
   CONTROL_VERSION_COMMAND, CONTROL_SHOW, CONTROL_FAIL, CONTROL_REINSTATE,
   CONTROL_DISABLEQUEUEING, CONTROL_RESTOREQUEUEING, CONTROL_RECONFIGURE,
   CONTROL_RESCAN, CONTROL_RESIZE, CONTROL_SUSPEND, CONTROL_RESUME,
-  CONTROL_ADD, CONTROL_DEL, CONTROL_WATCH, NR_CONTROL_COMMANDS
+  CONTROL_ADD, CONTROL_DEL, CONTROL_WATCH, CONTROL_PERSIST,
+  NR_CONTROL_COMMANDS
 };
 enum control_what {
   CONTROL_TOPOLOGY, CONTROL_MAPS, CONTROL_PATHS, CONTROL_SESSIONS,
@@ -67,8 +75,20 @@ struct control_request {
   enum control_command command;
   enum control_what what;
   bool json, colour;
+  /* persist: */
+  unsigned action, type;        /* control_actions */
+  uint64_t rk, sark;
+  bool aptpl, all_tg_pt;
   char map[CONTROL_NAME], path[CONTROL_NAME], portal[CONTROL_NAME]; /* "" none */
 };
+
+/* What persist can do, by mpathpersist's words; ends with NULL. */
+struct control_action {
+  const char *name;
+  bool in;
+  unsigned code;                /* enum pr_in or pr_out */
+};
+extern const struct control_action control_actions[];
 
 /* LINE need not end with NUL.  0, or -1 with one line in err, without control
  * characters. */

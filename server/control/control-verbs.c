@@ -415,6 +415,7 @@ control_do (struct engine *e, const struct control_request *req)
     return json_pack ("{s:i,s:b,s:s,s:i,s:i}", "version", CONTROL_VERSION,
                       "ok", 1, "server", PACKAGE_VERSION,
                       "pid", (int) getpid (), "protocol", CONTROL_VERSION);
+  case CONTROL_PERSIST:         /* control.c: its answer comes later */
   case NR_CONTROL_COMMANDS:
     break;
   }

@@ -16,6 +16,7 @@
 #include "control/control-internal.h"
 #include "control/control-request.h"
 #include "control/metrics-http.h"
+#include "multipath/persist.h"
 #include "service/service.h"
 
 /* Of one step's write. */
@@ -99,6 +100,8 @@ control_client_free (struct client *cl)
   c->nr_clients--;
   if (cl->watching)
     c->nr_watching--;
+  if (cl->persist != NULL)
+    persist_abandon (cl->persist);
   close (cl->fd);
   free (cl->out);
   free (cl);
@@ -198,6 +201,28 @@ client_answer (struct client *cl, json_t *json)
   return good;
 }
 
+static void
+persist_done (struct persist *p)
+{
+  struct client *cl = p->opaque;
+
+  cl->persist = NULL;
+  cl->last_request = engine_now ();
+  if (!client_answer (cl, control_persist_answer (p)))
+    cl->dead = true;            /* its turn ends it */
+  want_turn (&cl->source);
+}
+
+static bool
+client_persist (struct client *cl, const struct control_request *req)
+{
+  json_t *error = NULL;
+
+  cl->persist = control_persist (cl->source.control->engine, req, persist_done,
+                                 cl, &error);
+  return cl->persist != NULL || client_answer (cl, error);
+}
+
 /* LEN bytes of IN are one line. */
 static bool
 client_request (struct client *cl, size_t len)
@@ -210,6 +235,8 @@ client_request (struct client *cl, size_t len)
   cl->last_request = engine_now ();
   if (control_parse (cl->in, len, &req, err, sizeof err) == -1)
     good = client_answer (cl, control_error ("%s", err));
+  else if (req.command == CONTROL_PERSIST)
+    good = client_persist (cl, &req);
   else {
     good = client_answer (cl, control_do (e, &req));
     if (req.command == CONTROL_WATCH && good && !cl->watching) {
@@ -260,10 +287,10 @@ client_turn (struct source *source)
     good = client_read (cl);
   if (good)
     good = client_write (cl);
-  if (good)
-    control_client_wait (cl);
-  else
+  if (!good)
     control_client_free (cl);
+  else if (cl->persist == NULL) /* else persist_done has it go on */
+    control_client_wait (cl);
 }
 
 static void
@@ -331,6 +358,8 @@ tick_cb (EV_P_ ev_timer *w, int revents)
 
     /* One that waits for its turn is not idle. */
     if (!list_empty (&cl->source.node))
+      continue;
+    if (cl->persist != NULL)
       continue;
     if (cl->dead || (pending && now - cl->last_progress > CONTROL_STUCK) ||
         (!pending && !cl->watching &&

@@ -13,6 +13,7 @@
 #include "conf/conf.h"
 #include "multipath/multipath.h"
 #include "multipath/gate.h"
+#include "multipath/persist.h"
 #include "multipath/registrant.h"
 #include "rules/prio.h"
 
@@ -87,6 +88,7 @@ map_new (struct engine *e, const struct lu_facts *facts, const char *target)
   if (facts->max_transfer > 0 &&
       (uint64_t) facts->max_transfer * facts->block_size < m->transfer_limit)
     m->transfer_limit = (uint64_t) facts->max_transfer * facts->block_size;
+  list_init (&m->persisting);
   m->registrant = registrant_find (e, m->wwid);
   list_add_tail (&e->maps, &m->node);
   gate_init (m);
@@ -133,6 +135,7 @@ void
 map_free (struct map *m)
 {
   map_fail_all (m, ESHUTDOWN);
+  persist_forget (m);
   gate_end (m);
   map_works_cancel (m);
   list_del (&m->node);

@@ -131,6 +131,7 @@ struct map {
    * its cache loses data: losses counts that, and each connection's next
    * flush fails (map_flush). */
   struct registrant *registrant;        /* registrant.h; NULL: no key */
+  struct list persisting;       /* struct persist, the first one is at work */
   bool reserved;                /* log_failure (dispatch.c) */
   double last_failure;
   unsigned failures_unsaid;

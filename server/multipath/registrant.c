@@ -81,8 +81,8 @@ forget_file (struct registrant *g)
 }
 
 /* Is it on the disk, or as good as can be? */
-static bool
-is_saved (const struct registrant *g)
+bool
+registrant_is_saved (const struct registrant *g)
 {
   const struct registrants *all = g->engine->registrants;
 
@@ -229,14 +229,15 @@ fenced (struct registrant *g, const char *name)
 {
   struct map *m = map_of (g);
 
-  if (g->state == REGISTRANT_FENCED)
+  if (g->state == REGISTRANT_FENCED || g->key == 0)
     return;
   g->state = REGISTRANT_FENCED;
   save (g);
   log_error ("%s: fenced: the reservation key 0x%" PRIx64 " is not registered "
              "any more: another host has removed it, or the target has lost "
-             "it; no I/O until it is registered again by the administrator",
-             m ? m->name : name, g->key);
+             "it; no I/O until the administrator says `mpiscsi persist --out "
+             "--register-ignore --param-sark=0x%" PRIx64 " %s'",
+             m ? m->name : name, g->key, g->key, m ? m->name : name);
   if (m != NULL)
     map_fenced (m);
 }
@@ -313,10 +314,10 @@ registrant_enter (struct registrant *g, const void *who,
    * there, is fenced. */
   if (g->state == REGISTRANT_NEVER && g->job == 0 && !g->refused)
     save (g);
-  if (!is_saved (g))
+  if (!registrant_is_saved (g))
     return false;
   g->busy = who;
-  registration_start (r, g->key, g->aptpl, g->state != REGISTRANT_NEVER,
+  registration_start (r, g->key, g->aptpl, g->all_tg_pt, g->state != REGISTRANT_NEVER,
                       &g->last);
   return true;
 }
@@ -383,4 +384,62 @@ registrant_conflict (struct path *p)
     return;
   g->checked = now;
   registrant_heard (p, ACTION_CHECK_REGISTRATION);
+}
+
+/* ---- by the administrator ---------------------------------------------------------- */
+
+struct registrant *
+registrant_make (struct map *m)
+{
+  if (m->registrant == NULL && m->engine->registrants != NULL)
+    registrant_new (m->engine, m->wwid);
+  return m->registrant;
+}
+
+bool
+registrant_turn (struct registrant *g, const void *who)
+{
+  if (g->busy != NULL && g->busy != who)
+    return false;
+  g->busy = who;
+  return true;
+}
+
+void
+registrant_turn_over (struct registrant *g, const void *who)
+{
+  if (g->busy == who)
+    g->busy = NULL;
+}
+
+void
+registrant_set (struct registrant *g, uint64_t key, bool aptpl, bool all_tg_pt)
+{
+  g->key = key;
+  g->aptpl = aptpl;
+  g->all_tg_pt = all_tg_pt;
+  g->state = REGISTRANT_REGISTERED;
+  g->refused = false;
+  g->last.in_doubt = false;
+  save (g);
+}
+
+void
+registrant_resign (struct registrant *g)
+{
+  g->key = 0;
+  g->state = REGISTRANT_NEVER;
+  g->last.in_doubt = false;
+  save (g);
+}
+
+void
+registrant_look (struct map *m)
+{
+  struct list *l, *next;
+
+  if (m->registrant == NULL || m->registrant->state != REGISTRANT_REGISTERED)
+    return;
+  list_for_each (l, next, &m->paths)
+    session_look_again (list_entry (l, struct path, map_node)->session);
 }

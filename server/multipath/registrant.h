@@ -68,4 +68,20 @@ extern enum path_admission registrant_admits (struct registrant *g,
 extern void registrant_heard (struct path *p, unsigned actions);
 extern void registrant_conflict (struct path *p);
 
+/* For persist.c.  That of M, made if there is none; NULL: no memory, or this
+ * engine is only a look.  WHO has its turn from now on (false: not yet), and
+ * has it no more. */
+extern struct registrant *registrant_make (struct map *m);
+extern bool registrant_turn (struct registrant *g, const void *who);
+extern void registrant_turn_over (struct registrant *g, const void *who);
+/* By the administrator: this key is registered; there is none.  Fenced it is
+ * no more. */
+extern void registrant_set (struct registrant *g, uint64_t key, bool aptpl,
+                            bool all_tg_pt);
+extern void registrant_resign (struct registrant *g);
+/* Are all paths of M registered still? */
+extern void registrant_look (struct map *m);
+/* Will the next server know of it? */
+extern bool registrant_is_saved (const struct registrant *g);
+
 #endif /* MPISCSI_REGISTRANT_H */

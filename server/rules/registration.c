@@ -6,11 +6,12 @@
 
 void
 registration_start (struct registration *r, uint64_t key, bool aptpl,
-                    bool known, const struct registration *last)
+                    bool all_tg_pt, bool known,
+                    const struct registration *last)
 {
   *r = (struct registration) {
     .step = known ? REGISTER_CONFIRM : REGISTER_FIRST,
-    .key = key, .aptpl = aptpl,
+    .key = key, .aptpl = aptpl, .all_tg_pt = all_tg_pt,
   };
   if (known && last != NULL && last->in_doubt && last->key == key) {
     r->step = REGISTER_RECALL;
@@ -25,7 +26,8 @@ registration_command (const struct registration *r, uint8_t cdb[16],
                       uint16_t alloc, uint8_t parameters[PR_PARAMETERS],
                       bool *in)
 {
-  struct pr_parameters p = { .action_key = r->key, .aptpl = r->aptpl };
+  struct pr_parameters p = { .action_key = r->key, .aptpl = r->aptpl,
+                             .all_tg_pt = r->all_tg_pt };
 
   *in = false;
   switch (r->step) {

@@ -62,7 +62,7 @@ enum register_answer {
 struct registration {
   enum register_step step;
   uint64_t key;
-  bool aptpl;
+  bool aptpl, all_tg_pt;
   uint32_t generation;          /* of LOOK, and how often KEY was there */
   unsigned count;
   bool in_doubt;                /* JOIN was sent, and not checked */
@@ -72,7 +72,7 @@ struct registration {
  * LAST: the one before of this logical unit, for what is in doubt; NULL: it
  * was another key, or there is none. */
 extern void registration_start (struct registration *r, uint64_t key,
-                                bool aptpl, bool known,
+                                bool aptpl, bool all_tg_pt, bool known,
                                 const struct registration *last);
 /* The CDB of the step, its length; PARAMETERS is filled unless *in, then
  * ALLOC bytes are to be read. */

@@ -50,4 +50,40 @@ extern uint64_t pr_key (const uint8_t *buf, unsigned i);
 extern unsigned pr_count_key (const uint8_t *buf, const struct pr_keys *keys,
                               uint64_t key);
 
+/* READ RESERVATION. */
+struct pr_reservation {
+  uint32_t generation;
+  bool held;
+  uint64_t key;                 /* 0 for the "all registrants" types */
+  uint8_t scope, type;
+};
+extern bool parse_pr_reservation (const uint8_t *buf, size_t len,
+                                  struct pr_reservation *r);
+
+/* REPORT CAPABILITIES. */
+struct pr_capabilities {
+  bool crh, sip_c, atp_c, ptpl_c;
+  bool tmv, ptpl_a;
+  uint8_t allow_commands;
+  uint16_t types;               /* bit N: type N; valid if tmv */
+};
+extern bool parse_pr_capabilities (const uint8_t *buf, size_t len,
+                                   struct pr_capabilities *c);
+
+/* READ FULL STATUS: one descriptor after the other. */
+struct pr_status {
+  uint64_t key;
+  bool all_tg_pt, holder;
+  uint8_t scope, type;          /* of the holder */
+  uint16_t rtpi;
+  char initiator[300];          /* iSCSI name, and ",i,0xISID"; "" if it is
+                                   another transport's */
+};
+/* AT: 0 first, then as the last call left it.  False: there are no more. */
+extern bool parse_pr_status (const uint8_t *buf, size_t len, size_t *at,
+                             struct pr_status *s);
+
+/* "Write Exclusive, registrants only" and so on. */
+extern const char *pr_type_text (unsigned type);
+
 #endif /* MPISCSI_PR_H */

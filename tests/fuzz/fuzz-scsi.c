@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "scsi/pr.h"
 #include "scsi/scsi.h"
 #include "must.h"
 
@@ -111,6 +112,30 @@ fuzz_identification (struct lu_facts *lu, const uint8_t *p, size_t n)
   free (half);
 }
 
+/* What PERSISTENT RESERVE IN answers. */
+static void
+fuzz_reservations (const uint8_t *p, size_t n)
+{
+  struct pr_capabilities c;
+  struct pr_reservation r;
+  struct pr_status s;
+  struct pr_keys keys;
+  size_t at = 0, before;
+
+  if (parse_pr_keys (p, n, &keys)) {
+    MUST (8 + 8 * (size_t) keys.nr <= n);
+    MUST (pr_count_key (p, &keys, 1) <= keys.nr);
+  }
+  if (parse_pr_reservation (p, n, &r))
+    MUST (!r.held || r.type <= 15);
+  if (parse_pr_capabilities (p, n, &c))
+    MUST (c.types <= 0x1ff && pr_type_text (c.allow_commands) != NULL);
+  for (before = at; parse_pr_status (p, n, &at, &s); before = at) {
+    MUST (at >= before + 24 && at <= n);
+    clean (s.initiator, sizeof s.initiator, '!');
+  }
+}
+
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
@@ -169,6 +194,9 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
         MUST (n >= 20);
       else
         MUST (!lu.ndob);
+      break;
+    case 8:
+      fuzz_reservations (p, n);
       break;
     default:
       return -1;                /* not worth keeping */

@@ -46,6 +46,11 @@ good_requests (void **unused)
     { "{\"version\":1,\"command\":\"reconfigure\"}",
       { .command = CONTROL_RECONFIGURE } },
     { "{\"version\":1,\"command\":\"watch\"}", { .command = CONTROL_WATCH } },
+    { "{\"version\":1,\"command\":\"persist\",\"map\":\"m\","
+      "\"action\":\"preempt-abort\",\"rk\":\"a1\",\"sark\":"
+      "\"fFffffffffffffff\",\"type\":5,\"aptpl\":true}",
+      { .command = CONTROL_PERSIST, .map = "m", .action = 10, .rk = 0xa1,
+        .sark = UINT64_MAX, .type = 5, .aptpl = true } },
     { "{\"version\":1,\"command\":\"version\"}",
       { .command = CONTROL_VERSION_COMMAND } },
   };
@@ -63,6 +68,12 @@ good_requests (void **unused)
     assert_int_equal (req.what, cases[i].expected.what);
     assert_int_equal (req.json, cases[i].expected.json);
     assert_int_equal (req.colour, cases[i].expected.colour);
+    assert_int_equal (req.action, cases[i].expected.action);
+    assert_int_equal (req.type, cases[i].expected.type);
+    assert_true (req.rk == cases[i].expected.rk);
+    assert_true (req.sark == cases[i].expected.sark);
+    assert_int_equal (req.aptpl, cases[i].expected.aptpl);
+    assert_int_equal (req.all_tg_pt, cases[i].expected.all_tg_pt);
     assert_string_equal (req.map, cases[i].expected.map);
     assert_string_equal (req.path, cases[i].expected.path);
     assert_string_equal (req.portal, cases[i].expected.portal);
@@ -105,6 +116,16 @@ bad_requests (void **unused)
     { V "\"command\":\"fail\"}", "\"path\" is missing" },
     { V "\"command\":\"add\"}", "\"portal\" is missing" },
     { V "\"command\":\"disablequeueing\"}", "\"map\" is missing" },
+    { V "\"command\":\"persist\",\"map\":\"m\"}", "\"action\" is missing" },
+    { V "\"command\":\"persist\",\"action\":\"clear\"}",
+      "\"map\" is missing" },
+    { V "\"command\":\"persist\",\"action\":\"cleer\"}",
+      "bad value of \"action\"" },
+    { V "\"command\":\"persist\",\"rk\":\"0x1\"}", "bad value of \"rk\"" },
+    { V "\"command\":\"persist\",\"sark\":\"12345678901234567\"}",
+      "bad value of \"sark\"" },
+    { V "\"command\":\"persist\",\"type\":16}", "bad value of \"type\"" },
+    { V "\"command\":\"persist\",\"aptpl\":1}", "bad value of \"aptpl\"" },
   };
   char err[200];
   struct control_request req;

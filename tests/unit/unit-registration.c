@@ -131,12 +131,12 @@ never_unfenced (void **unused)
 
       for (unsigned i = 0; i < 3; ++i)
         t.key[i] = before & 1u << i ? OURS : 0;
-      registration_start (&r, OURS, false, true, &last);
+      registration_start (&r, OURS, false, false, true, &last);
       one (&t, 0, &r, &code, &o);
       /* The next digits of an unused program are only needed once. */
       for (unsigned i = 0; i < 3 && o.step == REGISTER_FAILED; ++i) {
         last = r;
-        registration_start (&r, OURS, false, true, &last);
+        registration_start (&r, OURS, false, false, true, &last);
         next = i == 0 ? code : 0;       /* then nothing goes wrong */
         one (&t, 1 + i % 2, &r, &next, &o);
       }
@@ -164,21 +164,21 @@ first (void **unused)
   unsigned code = 0;
 
   (void) unused;
-  registration_start (&r, OURS, true, false, NULL);
+  registration_start (&r, OURS, true, false, false, NULL);
   one (&t, 0, &r, &code, &o);
   assert_int_equal (o.step, REGISTER_DONE);
   assert_int_equal (t.key[0], OURS);
   /* One more nexus, by the rule of those that are known. */
-  registration_start (&r, OURS, true, true, &r);
+  registration_start (&r, OURS, true, false, true, &r);
   one (&t, 1, &r, &code, &o);
   assert_int_equal (o.step, REGISTER_DONE);
   assert_int_equal (t.key[1], OURS);
   /* A target without reservations. */
-  registration_start (&r, OURS, true, false, NULL);
+  registration_start (&r, OURS, true, false, false, NULL);
   registration_answer (&r, ANSWER_ILLEGAL, NULL, 0);
   assert_int_equal (r.step, REGISTER_REFUSED);
   /* One that is busy, or in a state that refuses it. */
-  registration_start (&r, OURS, true, false, NULL);
+  registration_start (&r, OURS, true, false, false, NULL);
   registration_answer (&r, ANSWER_ERROR, NULL, 0);
   assert_int_equal (r.step, REGISTER_FAILED);
 }
@@ -191,13 +191,13 @@ truncated (void **unused)
   struct registration r;
 
   (void) unused;
-  registration_start (&r, OURS, false, true, NULL);
+  registration_start (&r, OURS, false, false, true, NULL);
   registration_answer (&r, ANSWER_CONFLICT, NULL, 0);
   assert_int_equal (r.step, REGISTER_LOOK);
   registration_answer (&r, ANSWER_GOOD, answer, sizeof answer);
   assert_int_equal (r.step, REGISTER_FAILED);
   for (size_t len = 0; len < 8; ++len) {
-    registration_start (&r, OURS, false, true, NULL);
+    registration_start (&r, OURS, false, false, true, NULL);
     registration_answer (&r, ANSWER_CONFLICT, NULL, 0);
     registration_answer (&r, ANSWER_GOOD, answer, len);
     assert_int_equal (r.step, REGISTER_FAILED);
@@ -225,6 +225,75 @@ bytes (void **unused)
   assert_memory_equal (buf, list, sizeof list);
 }
 
+/* What LIO and tgt answer (PERSISTENT RESERVE IN; field notes). */
+static void
+answers (void **unused)
+{
+  static const uint8_t none[8] = { 0, 0, 0, 5 };
+  static const uint8_t held[24] = {
+    0, 0, 0, 6, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0x0b, 0xbb, 0, 0, 0, 0, 0, 5,
+  };
+  static const uint8_t tgt[8] = { 0, 8, 0, 0x80, 0xea, 0x01 };
+  static const uint8_t lio[8] = { 0, 8, 0x15, 0xc1, 0xea, 0x01 };
+  /* Two registrations: the holder's iSCSI name with an ISID, and one of
+   * another transport. */
+  static const uint8_t status[8 + 24 + 40 + 24 + 24] = {
+    0, 0, 0, 2, 0, 0, 0, 112,
+    0, 0, 0, 0, 0, 0, 0x0a, 0xbc, 0, 0, 0, 0, 1, 5, 0, 0, 0, 0, 0, 2,
+    0, 0, 0, 40,
+    0x45, 0, 0, 36, 'i', 'q', 'n', '.', '2', '0', '2', '6', '-', '1', '1',
+    '.', 'a', ':', 'b', ',', 'i', ',', '0', 'x', '8', '0', '0', '0', '0', '1',
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0x0b, 0xbb, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 24,
+  };
+  struct pr_reservation r;
+  struct pr_capabilities c;
+  struct pr_status s;
+  struct pr_keys keys;
+  size_t at = 0;
+
+  (void) unused;
+  assert_true (parse_pr_keys (none, 8, &keys));
+  assert_int_equal (keys.nr, 0);
+  assert_true (parse_pr_reservation (none, 8, &r));
+  assert_int_equal (r.generation, 5);
+  assert_false (r.held);
+  assert_true (parse_pr_reservation (held, 24, &r));
+  assert_true (r.held && r.key == THEIRS && r.type == 5 && r.scope == 0);
+  assert_false (parse_pr_reservation (held, 23, &r));
+  assert_false (parse_pr_reservation (held, 7, &r));
+
+  assert_true (parse_pr_capabilities (tgt, 8, &c));
+  assert_true (c.tmv && !c.crh && !c.sip_c && !c.atp_c && !c.ptpl_c);
+  assert_int_equal (c.types, 1 << 1 | 1 << 3 | 1 << 5 | 1 << 6 | 1 << 7 |
+                    1 << 8);
+  assert_true (parse_pr_capabilities (lio, 8, &c));
+  assert_true (c.crh && !c.sip_c && c.atp_c && c.ptpl_c && c.ptpl_a);
+  assert_int_equal (c.allow_commands, 4);
+  assert_false (parse_pr_capabilities (lio, 7, &c));
+
+  assert_true (parse_pr_status (status, sizeof status, &at, &s));
+  assert_true (s.key == OURS && s.holder && !s.all_tg_pt);
+  assert_int_equal (s.type, 5);
+  assert_int_equal (s.rtpi, 2);
+  assert_string_equal (s.initiator, "iqn.2026-11.a:b,i,0x800001");
+  assert_true (parse_pr_status (status, sizeof status, &at, &s));
+  assert_true (s.key == THEIRS && !s.holder && s.all_tg_pt);
+  assert_string_equal (s.initiator, "");
+  assert_false (parse_pr_status (status, sizeof status, &at, &s));
+  /* Cut anywhere: no more than what came. */
+  for (size_t len = 0; len < sizeof status; ++len) {
+    unsigned n = 0;
+
+    for (at = 0; parse_pr_status (status, len, &at, &s); ++n)
+      assert_true (at <= len);
+    assert_true (n <= 2);
+  }
+  assert_string_equal (pr_type_text (5), "Write Exclusive, registrants only");
+  assert_string_equal (pr_type_text (0x18), pr_type_text (8));
+}
+
 int
 main (void)
 {
@@ -233,6 +302,7 @@ main (void)
     cmocka_unit_test (first),
     cmocka_unit_test (truncated),
     cmocka_unit_test (bytes),
+    cmocka_unit_test (answers),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);
