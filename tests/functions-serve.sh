@@ -15,7 +15,11 @@ serve () {
   requires_plugin
   rm -f "$tmpdir/nbdkit.pid"
   mark_log
-  background "$mpiscsi_log" "${_nbdkit[@]}" -f --pidfile "$tmpdir/nbdkit.pid" "$@"
+  if is_own && own_arguments "$@"; then
+    background "$mpiscsi_log" "${valgrind[@]}" "$own_command" serve front_end=own "pid_file=$tmpdir/nbdkit.pid" "${own_args[@]}"
+  else
+    background "$mpiscsi_log" "${_nbdkit[@]}" -f --pidfile "$tmpdir/nbdkit.pid" "$@"
+  fi
   mpiscsi_pid=$!
   wait_until 20 _mpiscsi_is_up || fail "nbdkit does not serve after 20 s"
   if gone "$mpiscsi_pid"; then fail "nbdkit ended at once: $*"; fi

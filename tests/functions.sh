@@ -19,6 +19,7 @@
 #                     but not in a test that sets plain_build=1 before it sources
 #                     this file
 #   NBDKIT            another nbdkit
+#   FRONT_END         own or nbdkit: who speaks NBD in start_mpiscsi
 #   VALGRIND=1        run nbdkit, and mpiscsi, under valgrind; an error fails the test
 #   KEEP=1            keep the temporary directory
 #   TEST_TIMEOUT      seconds for one test; a test may set its own default
@@ -203,13 +204,48 @@ if [ -n "${MPISCSI_PRELOAD:-}" ]; then
   _nbdkit=(env "LD_PRELOAD=$MPISCSI_PRELOAD" "${_nbdkit[@]}")
 fi
 
+# Our own NBD front end, or nbdkit with the plugin.
+front_end=${FRONT_END:-nbdkit}
+own_command=${MPISCSI_COMMAND:-$top_builddir/server/mpiscsi}
+is_own () { [ "$front_end" = own ]; }
+# needs_nbdkit: what this test is about is nbdkit's.
+needs_nbdkit () { front_end=nbdkit; }
+# What mpiscsi serve gets besides.
+own_extra=()
+# own_arguments [NBDKIT OPTION | PARAMETER]...: sets own_args, the same for
+# mpiscsi serve; false if there is something that only nbdkit can do.
+own_arguments () {
+  own_args=()
+  while [ $# != 0 ]; do
+    case $1 in
+      -v) own_args+=(-v) ;;
+      -r) own_args+=(read_only=yes) ;;
+      -t) own_args+=("threads=$2"); shift ;;
+      -i) own_args+=("address=$2"); shift ;;
+      -p) own_args+=("port=$2"); shift ;;
+      --tls=*) own_args+=("tls=${1#*=}") ;;
+      --tls-psk=*) own_args+=("tls_psk=${1#*=}") ;;
+      --tls-certificates=*) own_args+=("tls_certificates=${1#*=}") ;;
+      --tls-verify-peer) own_args+=(tls_verify_peer=yes) ;;
+      "$plugin") ;;
+      -*) return 1 ;;
+      *) own_args+=("$1") ;;
+    esac
+    shift
+  done
+}
 # launch_mpiscsi [NBDKIT OPTION | PARAMETER]...: start, do not wait.
 launch_mpiscsi () {
   requires_plugin
   rm -f "$sock" "$tmpdir/nbdkit.pid"
   mark_log
-  background "$mpiscsi_log" "${client_ns[@]}" "${_nbdkit[@]}" -f -U "$sock" \
-             --pidfile "$tmpdir/nbdkit.pid" "$plugin" "$@"
+  if is_own && own_arguments "$@"; then
+    background "$mpiscsi_log" "${client_ns[@]}" "${valgrind[@]}" "$own_command" serve front_end=own "unix_socket=$sock" \
+               "pid_file=$tmpdir/nbdkit.pid" "${own_extra[@]}" "${own_args[@]}"
+  else
+    background "$mpiscsi_log" "${client_ns[@]}" "${_nbdkit[@]}" -f -U "$sock" \
+               --pidfile "$tmpdir/nbdkit.pid" "$plugin" "$@"
+  fi
   mpiscsi_pid=$!
 }
 _mpiscsi_is_up () { [ -s "$tmpdir/nbdkit.pid" ] || gone "$mpiscsi_pid"; }
@@ -245,18 +281,23 @@ assert_start_fails () { # REGEX [NBDKIT OPTION | PARAMETER]...
   # all that it printed, $start_ms how long it took.
   local regex=$1 status=0 t0; shift
   requires_plugin
+  local pattern='^nbdkit: \([^ ]*: \)\?error: '
+  local start=("${_nbdkit[@]}" -f -U "$tmpdir/refuse.sock" "$plugin" "$@")
+  if is_own && own_arguments "$@"; then
+    pattern='^mpiscsi: \(error: \|[^w]\)'
+    start=("${valgrind[@]}" "$own_command" serve front_end=own "unix_socket=$tmpdir/refuse.sock" "${own_args[@]}")
+  fi
   t0=$(now_ms)
-  timeout -k 5 "$((25 * slow))" "${client_ns[@]}" "${_nbdkit[@]}" -f -U "$tmpdir/refuse.sock" \
-    "$plugin" "$@" </dev/null >"$tmpdir/refuse.err" 2>&1 || status=$?
+  timeout -k 5 "$((25 * slow))" "${client_ns[@]}" "${start[@]}" </dev/null >"$tmpdir/refuse.err" 2>&1 || status=$?
   start_ms=$(($(now_ms) - t0))
   start_error=$(<"$tmpdir/refuse.err")
   rm -f "$tmpdir/refuse.sock"
   [ "$status" != 0 ] || fail "nbdkit started and ended well with: $*"$'\n'"$start_error"
   [ "$status" -lt 119 ] || fail "nbdkit ended with status $status (124: still ran after 25 s) with: $*"$'\n'"$start_error"
   assert_equal "error lines of nbdkit $*"$'\n'"$start_error" 1 \
-               "$(grep -c '^nbdkit: \([^ ]*: \)\?error: ' "$tmpdir/refuse.err" || :)"
-  assert_match "error of nbdkit $*" "$regex" "$(grep 'error: ' "$tmpdir/refuse.err")"
-  echo "ok: $(grep 'error: ' "$tmpdir/refuse.err")"
+               "$(grep -c "$pattern" "$tmpdir/refuse.err" || :)"
+  assert_match "error of nbdkit $*" "$regex" "$(grep "$pattern" "$tmpdir/refuse.err")"
+  echo "ok: $(grep "$pattern" "$tmpdir/refuse.err")"
 }
 
 # mark_log: from here on wait_for_log and count_log see new lines only.

@@ -16,6 +16,11 @@ extern void log_line (enum log_level level, const char *fs, ...)
  * other threads log. */
 extern void log_set_sink (void (*sink) (enum log_level level, const char *line));
 
+/* log-system.c: stderr, the journal or syslog; DEBUG gets the lines of that
+ * level, NULL: nobody does. */
+extern void log_to_system (void (*debug) (const char *line));
+extern void log_to_syslog (void);
+
 /* log-thread.c: from now on a thread of its own calls the sink, so that nobody
  * waits for who reads the log; what does not fit into its queue is dropped,
  * and the log says how many lines.  -1 and errno: all is as it was. */

@@ -63,6 +63,7 @@ cmd_check (const struct cmd *cmd)
 {
   struct settings *s = cmd_settings (cmd);
   char initiator[ISCSI_NAME_SIZE], portal[300];
+  const struct conf_nbd *nbd;
   char **argv;
 
   if (s == NULL)
@@ -73,12 +74,15 @@ cmd_check (const struct cmd *cmd)
     printf ("# initiator name: %s\n", initiator);
   }
   print_state (s);
-  argv = cmd_serve_argv (cmd, cmd->conf ? cmd->conf : CMD_CONF, s);
-  printf ("#");
-  for (char **p = argv; p && *p; ++p)
-    printf (" %s", *p);
-  putchar ('\n');
-  cmd_free_argv (argv);
+  nbd = conf_nbd (s->conf);
+  if (cmd_serve_nbdkit (cmd, nbd) != NULL) {
+    argv = cmd_serve_argv (cmd, s, nbd);
+    printf ("#");
+    for (char **p = argv; p && *p; ++p)
+      printf (" %s", *p);
+    putchar ('\n');
+    cmd_free_argv (argv);
+  }
   for (size_t i = 0; i < s->nr_portals; ++i)
     printf ("# portal: %s\n", portal_text (&s->portals[i], portal,
                                            sizeof portal));

@@ -20,7 +20,7 @@ static const char help[] =
   "Running servers:\n"
   "  mpiscsi -ll [MAP]               the topology, as multipath -ll has it; the exit\n"
   "                                  status: 0 well, 1 degraded, 2 no path, 3 unknown\n"
-  "  mpiscsi show [topology|maps|paths|sessions|status] [MAP]\n"
+  "  mpiscsi show [topology|maps|paths|sessions|clients|status] [MAP]\n"
   "  mpiscsi metrics                 OpenMetrics, of all servers\n"
   "  mpiscsi watch                   the topology, and then each change\n"
   "  mpiscsi fail|reinstate PATH [MAP]\n"
@@ -34,21 +34,26 @@ static const char help[] =
   "  mpiscsi discover PORTAL... [KEY=VALUE...]\n"
   "  mpiscsi scan [PORTAL...] [KEY=VALUE...]\n"
   "Serving:\n"
-  "  mpiscsi serve [-- NBDKIT OPTION...]\n"
+  "  mpiscsi serve [PORTAL...] [KEY=VALUE...] [-- NBDKIT OPTION...]\n"
   "  mpiscsi check                   is the configuration file good?\n"
   "\n"
   "Options:\n"
   "  -c, --config FILE    configuration file (" CMD_CONF ")\n"
   "  -j, --json           JSON\n"
   "  -s, --socket PATH    only the server with this control socket\n"
-  "  -n, --dry-run        serve: only print the command\n"
+  "  -n, --dry-run        serve: only say what would be done\n"
+  "      --run COMMAND    serve: until this shell command ends; it gets $uri\n"
+  "      --exit-when-idle serve: until the last client has gone\n"
+  "      --single         serve: one client, on standard input\n"
+  "  -v, --verbose        serve: log more\n"
   "      --plugin FILE    serve: the plugin to run\n"
   "      --color[=WHEN]   auto, always, never\n"
   "  -h, --help\n"
   "  -V, --version\n";
 
 /* Options, as bits: which command takes which. */
-enum { CONF = 1, JSON = 2, SOCKET = 4, DRY_RUN = 8, PLUGIN = 16 };
+enum { CONF = 1, JSON = 2, SOCKET = 4, DRY_RUN = 8, PLUGIN = 16, RUN = 32,
+       IDLE = 64, SINGLE = 128, VERBOSE = 256 };
 
 static const struct {
   const char *name;
@@ -58,7 +63,7 @@ static const struct {
   const char *arguments;
 } commands[] = {
   { "show", cmd_show, 0, 2, JSON | SOCKET,
-    "[topology|maps|paths|sessions|status] [MAP]" },
+    "[topology|maps|paths|sessions|clients|status] [MAP]" },
   { "metrics", cmd_metrics, 0, 0, SOCKET, "" },
   { "watch", cmd_watch, 0, 0, JSON | SOCKET, "" },
   { "fail", cmd_verb, 1, 2, SOCKET, "PATH [MAP]" },
@@ -74,7 +79,9 @@ static const struct {
   { "reconfigure", cmd_verb, 0, 0, SOCKET, "" },
   { "discover", cmd_discover, 0, -1, JSON | CONF, "PORTAL... [KEY=VALUE...]" },
   { "scan", cmd_scan, 0, -1, JSON | CONF, "[PORTAL...] [KEY=VALUE...]" },
-  { "serve", cmd_serve, 0, 0, CONF | DRY_RUN | PLUGIN, "[-- NBDKIT OPTION...]" },
+  { "serve", cmd_serve, 0, -1,
+    CONF | DRY_RUN | PLUGIN | RUN | IDLE | SINGLE | VERBOSE,
+    "[PORTAL...] [KEY=VALUE...] [-- NBDKIT OPTION...]" },
   { "check", cmd_check, 0, 0, CONF, "" },
 };
 
@@ -121,7 +128,8 @@ static int
 run (struct cmd *cmd, unsigned given)
 {
   static const char *const names[] = {
-    "--config", "--json", "--socket", "--dry-run", "--plugin",
+    "--config", "--json", "--socket", "--dry-run", "--plugin", "--run",
+    "--exit-when-idle", "--single", "--verbose",
   };
   size_t i;
 
@@ -184,13 +192,17 @@ is_persist (int argc, char **argv)
 int
 main (int argc, char **argv)
 {
-  enum { OPT_PLUGIN = 256, OPT_COLOUR };
+  enum { OPT_PLUGIN = 256, OPT_COLOUR, OPT_RUN, OPT_IDLE, OPT_SINGLE };
   static const struct option long_options[] = {
     { "config", required_argument, NULL, 'c' },
     { "json", no_argument, NULL, 'j' },
     { "socket", required_argument, NULL, 's' },
     { "dry-run", no_argument, NULL, 'n' },
     { "plugin", required_argument, NULL, OPT_PLUGIN },
+    { "run", required_argument, NULL, OPT_RUN },
+    { "exit-when-idle", no_argument, NULL, OPT_IDLE },
+    { "single", no_argument, NULL, OPT_SINGLE },
+    { "verbose", no_argument, NULL, 'v' },
     { "colour", optional_argument, NULL, OPT_COLOUR },
     { "color", optional_argument, NULL, OPT_COLOUR },
     { "help", no_argument, NULL, 'h' },
@@ -210,13 +222,17 @@ main (int argc, char **argv)
   if (strcmp (program_name (argv[0]), "mpathpersist") == 0)
     return finish (cmd_persist (argc, argv));
   cmd.more = cut_at_dashes (&argc, argv);
-  while ((c = getopt_long (argc, argv, "c:js:nlhV", long_options, NULL)) != -1)
+  while ((c = getopt_long (argc, argv, "c:js:nlvhV", long_options, NULL)) != -1)
     switch (c) {
     case 'c': cmd.conf = optarg; given |= CONF; break;
     case 'j': cmd.json = true; given |= JSON; break;
     case 's': cmd.socket = optarg; given |= SOCKET; break;
     case 'n': cmd.dry_run = true; given |= DRY_RUN; break;
     case OPT_PLUGIN: cmd.plugin = optarg; given |= PLUGIN; break;
+    case OPT_RUN: cmd.run = optarg; given |= RUN; break;
+    case OPT_IDLE: cmd.exit_when_idle = true; given |= IDLE; break;
+    case OPT_SINGLE: cmd.single = true; given |= SINGLE; break;
+    case 'v': cmd.verbose = true; given |= VERBOSE; break;
     case 'l': list = true; break;
     case OPT_COLOUR:
       if (optarg == NULL || strcmp (optarg, "always") == 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* mpiscsi serve: becomes nbdkit with our plugin, with what the file's nbd
- * section says. */
+/* mpiscsi serve: which front end, and becoming nbdkit with our plugin, if it is
+ * that, with what the file's nbd section says. */
 #include <config.h>
 
 #include <errno.h>
@@ -86,39 +86,48 @@ find_plugin (const struct cmd *cmd, char *buf, size_t size)
   return "mpiscsi";
 }
 
-/* Below the runtime directory, named after the file: "mpiscsi.nbd". */
-static void
-add_default_socket (struct vector *a, const char *conf_file)
+void
+cmd_serve_socket (const struct settings *s, char *buf, size_t size)
 {
   const char *run = getenv ("XDG_RUNTIME_DIR");
-  const char *base = strrchr (conf_file, '/');
+  const char *file = s->config_file ? s->config_file : "mpiscsi";
+  const char *base = strrchr (file, '/');
   size_t len;
 
   if (run == NULL || run[0] != '/')
     run = "/run";
-  base = base ? base + 1 : conf_file;
+  base = base ? base + 1 : file;
   len = strlen (base);
   if (len > 5 && strcmp (base + len - 5, ".conf") == 0)
     len -= 5;
+  snprintf (buf, size, "%s/mpiscsi/%.*s.nbd", run, (int) len, base);
+}
+
+static void
+add_default_socket (struct vector *a, const struct settings *s)
+{
+  char path[4096];
+
+  cmd_serve_socket (s, path, sizeof path);
   add (a, "-U");
-  add (a, "%s/mpiscsi/%.*s.nbd", run, (int) len, base);
+  add (a, "%s", path);
 }
 
 /* nbdkit itself listens on one kind of socket only. */
 static bool
 needs_two (const struct conf_nbd *nbd)
 {
-  return nbd && nbd->unix_socket && nbd->port > 0;
+  return nbd->unix_socket && nbd->port > 0;
 }
 
 static void
 add_sockets (struct vector *a, const struct conf_nbd *nbd,
-             const char *conf_file)
+             const struct settings *s)
 {
   if (needs_two (nbd))
     return;                     /* they are handed over open */
-  if (nbd == NULL || (nbd->unix_socket == NULL && nbd->port == 0))
-    add_default_socket (a, conf_file);
+  if (nbd->unix_socket == NULL && nbd->port == 0)
+    add_default_socket (a, s);
   else if (nbd->unix_socket) {
     add (a, "-U");
     add (a, "%s", nbd->unix_socket);
@@ -147,11 +156,22 @@ add_words (struct vector *a, const char *prefix, const char *words)
   }
 }
 
-char **
-cmd_serve_argv (const struct cmd *cmd, const char *conf_file,
-                const struct settings *s)
+const char *
+cmd_serve_nbdkit (const struct cmd *cmd, const struct conf_nbd *nbd)
 {
-  const struct conf_nbd *nbd = s->conf ? conf_nbd (s->conf) : NULL;
+  if (nbd->front_end == FRONT_END_NBDKIT || nbd->front_end == FRONT_END_AUTO)
+    return "front_end nbdkit";
+  if (nbd->filters != NULL)
+    return "filters";
+  if (cmd->more != NULL && cmd->more[0] != NULL)
+    return "options behind --";
+  return NULL;
+}
+
+char **
+cmd_serve_argv (const struct cmd *cmd, const struct settings *s,
+                const struct conf_nbd *nbd)
+{
   static const char *const tls[] = {
     [TLS_OFF] = "off", [TLS_ON] = "on", [TLS_REQUIRE] = "require",
   };
@@ -160,36 +180,43 @@ cmd_serve_argv (const struct cmd *cmd, const char *conf_file,
 
   add (&a, "%s", getenv ("NBDKIT") ? getenv ("NBDKIT") : "nbdkit");
   add (&a, "-f");
-  add_sockets (&a, nbd, conf_file);
+  add_sockets (&a, nbd, s);
   add (&a, "-t");
-  add (&a, "%u", nbd && nbd->threads ? nbd->threads : THREADS);
-  if (nbd) {
-    if (nbd->tls != TLS_OFF)
-      add (&a, "--tls=%s", tls[nbd->tls]);
-    if (nbd->tls_certificates)
-      add (&a, "--tls-certificates=%s", nbd->tls_certificates);
-    if (nbd->tls_psk)
-      add (&a, "--tls-psk=%s", nbd->tls_psk);
-    if (nbd->tls_verify_peer)
-      add (&a, "--tls-verify-peer");
-    if (nbd->read_only)
-      add (&a, "-r");
-    if (nbd->user)
-      add (&a, "--user=%s", nbd->user);
-    if (nbd->group)
-      add (&a, "--group=%s", nbd->group);
-    if (nbd->pid_file)
-      add (&a, "--pidfile=%s", nbd->pid_file);
-    if (nbd->log)
-      add (&a, "--log=%s", nbd->log);
-    add_words (&a, "--filter=", nbd->filters);
-  }
+  add (&a, "%u", nbd->threads ? nbd->threads : THREADS);
+  if (nbd->tls != TLS_OFF)
+    add (&a, "--tls=%s", tls[nbd->tls]);
+  if (nbd->tls_certificates)
+    add (&a, "--tls-certificates=%s", nbd->tls_certificates);
+  if (nbd->tls_psk)
+    add (&a, "--tls-psk=%s", nbd->tls_psk);
+  if (nbd->tls_verify_peer)
+    add (&a, "--tls-verify-peer");
+  if (nbd->read_only)
+    add (&a, "-r");
+  if (nbd->user)
+    add (&a, "--user=%s", nbd->user);
+  if (nbd->group)
+    add (&a, "--group=%s", nbd->group);
+  if (nbd->pid_file)
+    add (&a, "--pidfile=%s", nbd->pid_file);
+  if (nbd->log)
+    add (&a, "--log=%s", nbd->log);
+  add_words (&a, "--filter=", nbd->filters);
+  if (cmd->run)
+    add (&a, "--run=%s", cmd->run);
+  if (cmd->verbose)
+    add (&a, "-v");
   for (char **p = cmd->more; p && *p; ++p)
     add (&a, "%s", *p);
   add (&a, "%s", find_plugin (cmd, plugin, sizeof plugin));
-  absolute = realpath (conf_file, NULL);
-  add (&a, "config=%s", absolute ? absolute : conf_file);
-  free (absolute);
+  for (int i = 0; i < cmd->argc; ++i)
+    add (&a, "%s%s", strchr (cmd->argv[i], '=') ? "" : "portals=",
+         cmd->argv[i]);
+  if (s->config_file) {
+    absolute = realpath (s->config_file, NULL);
+    add (&a, "config=%s", absolute ? absolute : s->config_file);
+    free (absolute);
+  }
   if (a.failed) {
     cmd_free_argv (a.v);
     return NULL;
@@ -319,20 +346,17 @@ make_run_directory (void)
   mkdir (dir, 0700);            /* nbdkit says what is wrong */
 }
 
-int
-cmd_serve (const struct cmd *cmd)
+static int
+serve_nbdkit (const struct cmd *cmd, const struct settings *s,
+              const struct conf_nbd *nbd)
 {
-  struct settings *s = cmd_settings (cmd);
-  const struct conf_nbd *nbd;
   char **argv;
 
-  if (s == NULL)
-    return CMD_FAILED;
-  nbd = s->conf ? conf_nbd (s->conf) : NULL;
-  argv = cmd_serve_argv (cmd, cmd->conf ? cmd->conf : CMD_CONF, s);
+  if (cmd->single || cmd->exit_when_idle)
+    return cmd_usage ("--single and --exit-when-idle are not for nbdkit");
+  argv = cmd_serve_argv (cmd, s, nbd);
   if (argv == NULL) {
     cmd_error ("out of memory");
-    settings_free (s);
     return CMD_FAILED;
   }
   if (cmd->dry_run) {
@@ -352,6 +376,97 @@ cmd_serve (const struct cmd *cmd)
     cmd_error ("cannot run %s: %m", argv[0]);
   }
   cmd_free_argv (argv);
-  settings_free (s);
   return cmd->dry_run ? 0 : CMD_FAILED;
+}
+
+static int
+serve_own (const struct cmd *cmd, struct settings *s,
+           const struct conf_nbd *nbd)
+{
+  char path[4096];
+
+  if (!cmd->dry_run) {
+    make_run_directory ();
+    return cmd_serve_own (cmd, s, nbd);
+  }
+  cmd_serve_socket (s, path, sizeof path);
+  if (nbd->unix_socket || nbd->port == 0)
+    printf ("# serves on %s\n", nbd->unix_socket ? nbd->unix_socket : path);
+  if (nbd->port > 0)
+    printf ("# serves on %s%s, port %u\n", nbd->vsock ? "vsock" : "TCP",
+            nbd->vsock ? "" : nbd->address ? nbd->address : ", all addresses",
+            nbd->port);
+  settings_free (s);
+  return 0;
+}
+
+/* Options of the nbd section, as KEY=VALUE, are taken out of CMD's arguments.
+ * False: said why. */
+static bool
+take_nbd_options (struct cmd *cmd, struct conf_nbd *nbd, char **taken)
+{
+  int n = 0;
+
+  for (int i = 0; i < cmd->argc; ++i) {
+    char *equals = strchr (cmd->argv[i], '=');
+    char err[ERR_SIZE];
+    int r = 1;
+
+    if (equals != NULL) {
+      *equals = '\0';
+      r = conf_nbd_set (nbd, cmd->argv[i], equals + 1, err);
+      *equals = '=';
+    }
+    if (r == -1) {
+      cmd_error ("%s", err);
+      return false;
+    }
+    if (r == 1)
+      taken[n++] = cmd->argv[i];
+  }
+  cmd->argc = n;
+  cmd->argv = taken;
+  return true;
+}
+
+int
+cmd_serve (const struct cmd *given)
+{
+  struct cmd cmd = *given;
+  char **rest = calloc (cmd.argc + 1, sizeof *rest);
+  struct conf_nbd *nbd = conf_nbd_copy (conf_nbd (NULL));
+  struct settings *s = NULL;
+  int status = CMD_FAILED;
+
+  /* Twice: what is on the command line wins over the file, which is not read
+   * before its name is known. */
+  if (rest == NULL || nbd == NULL)
+    cmd_error ("out of memory");
+  else if (take_nbd_options (&cmd, nbd, rest) &&
+           (s = cmd_settings (&cmd)) != NULL) {
+    struct cmd again = *given;
+    char **same = calloc (again.argc + 1, sizeof *same);
+
+    conf_nbd_free (nbd);
+    nbd = conf_nbd_copy (conf_nbd (s->conf));
+    if (nbd == NULL || same == NULL)
+      cmd_error ("out of memory");
+    else if (take_nbd_options (&again, nbd, same)) {
+      if (cmd_serve_nbdkit (&cmd, nbd) == NULL)
+        status = serve_own (&cmd, s, nbd);
+      else if (nbd->front_end == FRONT_END_OWN)
+        cmd_error ("front_end own has no %s: that is nbdkit's",
+                   cmd_serve_nbdkit (&cmd, nbd));
+      else {
+        status = serve_nbdkit (&cmd, s, nbd);
+        settings_free (s);
+      }
+      s = NULL;
+    }
+    free (same);
+  }
+  settings_free (s);
+  conf_nbd_free (nbd);
+  free (rest);
+  return status;
 }

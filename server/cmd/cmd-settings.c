@@ -39,8 +39,8 @@ cmd_prepare_engine (void)
   signal (SIGPIPE, SIG_IGN);
 }
 
-/* As nbdkit reads them: +FILE, - for a prompt; else the secret itself.  A new
- * string, or NULL: said why. */
+/* As nbdkit reads them: +FILE, - for a prompt, -FD; else the secret itself.  A
+ * new string, or NULL: said why. */
 static char *
 read_password (const char *key, const char *value)
 {
@@ -52,9 +52,13 @@ read_password (const char *key, const char *value)
   size_t size = 0;
   ssize_t n;
 
-  if (!prompt && value[0] != '+')
+  if (!prompt && value[0] == '-' && value[1] >= '0' && value[1] <= '9')
+    fp = fdopen (atoi (value + 1), "r");
+  else if (!prompt && value[0] != '+')
     return strdup (value);
-  if (!prompt && (fp = fopen (value + 1, "re")) == NULL) {
+  else if (!prompt)
+    fp = fopen (value + 1, "re");
+  if (fp == NULL) {
     cmd_error ("%s: %s: %m", key, value + 1);
     return NULL;
   }
@@ -162,4 +166,64 @@ cmd_nearest (const char *name, const char *const *words, size_t n)
   for (size_t i = 0; i < n; ++i)
     nearest_try (&near, words[i]);
   return nearest_word (&near);
+}
+
+/* ---- again ------------------------------------------------------------------------- */
+
+static void
+warn_again (void *opaque, const char *text)
+{
+  (void) opaque;
+  log_warning ("%s", text);
+}
+
+/* A prompt cannot be answered any more. */
+static int
+set_again (struct settings *s, const char *argument,
+           const struct settings *old, char *err)
+{
+  const char *equals = strchr (argument, '=');
+  const char *value = equals ? equals + 1 : argument;
+  char key[64], *secret = NULL;
+  int r;
+
+  snprintf (key, sizeof key, "%.*s", equals ? (int) (equals - argument) : 7,
+            equals ? argument : "portals");
+  if (value[0] == '-' && strcmp (key, "password") == 0)
+    value = old->password;
+  else if (value[0] == '-' && strstr (key, "password") != NULL)
+    value = old->mutual_password;
+  else if (strstr (key, "password") != NULL) {
+    value = secret = read_password (key, value);
+    if (secret == NULL) {
+      snprintf (err, ERR_SIZE, "%s cannot be read", key);
+      return -1;
+    }
+  }
+  r = settings_set (s, key, value ? value : "", err);
+  if (secret)
+    explicit_bzero (secret, strlen (secret));
+  free (secret);
+  return r;
+}
+
+struct settings *
+cmd_settings_again (const struct cmd *cmd, const struct settings *old,
+                    char *err, size_t size)
+{
+  struct settings *s = settings_new ();
+  char why[ERR_SIZE] = "out of memory";
+  int r = s != NULL ? 0 : -1;
+
+  if (s != NULL)
+    s->warn = warn_again;
+  for (int i = 0; i < cmd->argc && r != -1; ++i)
+    r = set_again (s, cmd->argv[i], old, why);
+  if (r != -1 && old->config_file != NULL && s->config_file == NULL)
+    r = settings_set (s, "config", old->config_file, why);
+  if (r != -1 && settings_check (s, why) != -1)
+    return s;
+  snprintf (err, size, "%s", why);
+  settings_free (s);
+  return NULL;
 }

@@ -11,7 +11,7 @@ static bool
 is_what (const char *s)
 {
   static const char *const whats[] = { "topology", "maps", "paths", "sessions",
-                                       "status" };
+                                       "clients", "status" };
 
   for (size_t i = 0; i < sizeof whats / sizeof whats[0]; ++i)
     if (strcmp (s, whats[i]) == 0)
@@ -56,7 +56,7 @@ cmd_show (const struct cmd *cmd)
   else if (cmd->argc == 1)
     map = cmd->argv[0];         /* the topology of one map */
   else if (cmd->argc > 1)
-    return cmd_usage ("show what? topology, maps, paths, sessions or status");
+    return cmd_usage ("show what? topology, maps, paths, sessions, clients or status");
   n = servers_open (cmd, &servers);
   topology = strcmp (what, "topology") == 0;
   if (n == 0)

@@ -26,6 +26,9 @@ struct cmd {
   const char *conf;             /* NULL: not given */
   const char *socket;           /* NULL: not given */
   const char *plugin;           /* NULL: not given */
+  /* serve */
+  const char *run;              /* shell command; NULL: none */
+  bool single, exit_when_idle, verbose;
 };
 
 /* cmd-main.c: one line on stderr. */
@@ -50,9 +53,20 @@ extern int cmd_persist (int argc, char **argv);
 
 /* cmd-serve.c: the command line of nbdkit; ends with NULL.  Both lists are
  * one malloc'd vector of malloc'd strings; NULL: no memory. */
-extern char **cmd_serve_argv (const struct cmd *cmd, const char *conf_file,
-                              const struct settings *s);
+struct conf_nbd;
+extern char **cmd_serve_argv (const struct cmd *cmd, const struct settings *s,
+                              const struct conf_nbd *nbd);
 extern void cmd_free_argv (char **argv);
+/* Is it nbdkit that serves?  NULL: no; else why. */
+extern const char *cmd_serve_nbdkit (const struct cmd *cmd,
+                                     const struct conf_nbd *nbd);
+/* Below the runtime directory, named after the configuration file:
+ * "mpiscsi.nbd". */
+extern void cmd_serve_socket (const struct settings *s, char *buf, size_t size);
+
+/* cmd-serve-own.c: with our own NBD server.  S is taken. */
+extern int cmd_serve_own (const struct cmd *cmd, struct settings *s,
+                          const struct conf_nbd *nbd);
 
 /* cmd-settings.c: from -c FILE (or, without PORTALS on the command line,
  * CMD_CONF), portals, and KEY=VALUE as for the plugin.  NULL: said why. */
@@ -60,6 +74,11 @@ extern struct settings *cmd_settings (const struct cmd *cmd);
 /* Which of WORDS was probably meant; NULL: none. */
 extern const char *cmd_nearest (const char *name, const char *const *words,
                                 size_t n);
+/* The same once more, by a server that runs: OLD is what it has, and knows what
+ * can be read only once.  NULL: err. */
+extern struct settings *cmd_settings_again (const struct cmd *cmd,
+                                            const struct settings *old,
+                                            char *err, size_t size);
 /* Before the first use of the engine: only its warnings and errors are shown,
  * and a connection that breaks is no signal. */
 extern void cmd_prepare_engine (void);

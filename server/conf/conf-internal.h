@@ -88,6 +88,7 @@ struct conf {
 
 /* conf-nbd.c */
 extern const struct option conf_nbd_options[];
+extern void conf_nbd_init (struct conf_nbd *nbd);
 
 /* conf-parse.c: fills conf; -1: err says "NAME:LINE: what". */
 extern int conf_parse_text (struct conf *conf, char *text, size_t len,

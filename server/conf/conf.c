@@ -76,6 +76,7 @@ conf_new (const char *name)
 
   if (conf == NULL)
     return NULL;
+  conf_nbd_init (&conf->nbd);
   conf->extra.queue_feature = -1;
   conf->overrides.queue_feature = -1;
   conf->protocol.queue_feature = -1;
@@ -193,12 +194,6 @@ conf_free (struct conf *conf)
   free (conf->mutual_password_file);
   free (conf->name);
   free (conf);
-}
-
-const struct conf_nbd *
-conf_nbd (const struct conf *conf)
-{
-  return &conf->nbd;
 }
 
 bool

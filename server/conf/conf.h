@@ -25,9 +25,17 @@
 extern int map_settings_init (struct map_settings *m);
 extern void map_settings_free (struct map_settings *m);
 
-/* `nbd { }`: for `mpiscsi serve`, which execs nbdkit with it. */
+/* `nbd { }`: for `mpiscsi serve`. */
 enum conf_tls { TLS_OFF, TLS_ON, TLS_REQUIRE };
+enum conf_front_end { FRONT_END_AUTO, FRONT_END_OWN, FRONT_END_NBDKIT };
+enum conf_unaligned { UNALIGNED_SERVE, UNALIGNED_REFUSE };
 struct conf_nbd {
+  enum conf_front_end front_end;
+  char *unix_mode, *unix_group; /* of the socket; NULL: as the system has it */
+  enum conf_unaligned unaligned;
+  unsigned max_connections;
+  unsigned connection_memory, total_memory;     /* MiB */
+  double handshake_timeout;
   char *unix_socket;            /* NULL: none */
   char *address;                /* NULL: all; with port only */
   unsigned port;                /* 0: no TCP */
@@ -36,7 +44,7 @@ struct conf_nbd {
   char *tls_certificates;       /* directory; NULL: nbdkit's default */
   char *tls_psk;                /* file */
   bool tls_verify_peer;
-  unsigned threads;             /* of nbdkit, per connection; 0: nbdkit's default */
+  unsigned threads;             /* requests at once per connection; 0: chosen */
   bool read_only;
   char *user, *group;           /* to become after the sockets are bound */
   char *pid_file;
@@ -58,7 +66,14 @@ extern struct conf *conf_parse (const char *name, const char *text, size_t len,
                                 void (*warn) (void *opaque, const char *text),
                                 void *opaque, char err[ERR_SIZE]);
 extern void conf_free (struct conf *conf);      /* wipes secrets; NULL ok */
+/* CONF NULL: the defaults. */
 extern const struct conf_nbd *conf_nbd (const struct conf *conf);
+/* conf-nbd.c: a copy of it (NULL: no memory), for KEY=VALUE on the command line:
+ * 1: there is no such key; -1: err says what is wrong with the value. */
+extern struct conf_nbd *conf_nbd_copy (const struct conf_nbd *nbd);
+extern int conf_nbd_set (struct conf_nbd *nbd, const char *key,
+                         const char *value, char err[ERR_SIZE]);
+extern void conf_nbd_free (struct conf_nbd *nbd);
 /* Does a `defaults` or `iscsi` section give this option? */
 extern bool conf_gives (const struct conf *conf, const char *option);
 /* Puts the iscsi and defaults sections into s, except what s->given has;

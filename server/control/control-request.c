@@ -44,7 +44,7 @@ static const struct {
 
 static const char *const whats[NR_CONTROL_WHATS] = {
   "topology", "maps", "paths", "sessions", "metrics",
-  "status",
+  "status", "clients",
 };
 
 const struct control_action control_actions[] = {

@@ -7,7 +7,7 @@
  *   "version": 1             required
  *   "command": NAME          required
  *   "what":    "topology" (default), "maps", "paths", "sessions",
- *              "metrics", "status" (text only)    show
+ *              "clients", "metrics", "status" (both text only)    show
  *   "map":     NAME or WWID  show (default: all); fail, reinstate
  *                            (default: any); required by
  *                            resize, suspend, resume; "maps" or none is all
@@ -67,7 +67,7 @@ enum control_command {
 };
 enum control_what {
   CONTROL_TOPOLOGY, CONTROL_MAPS, CONTROL_PATHS, CONTROL_SESSIONS,
-  CONTROL_METRICS, CONTROL_STATUS,
+  CONTROL_METRICS, CONTROL_STATUS, CONTROL_NBD_CLIENTS,
   NR_CONTROL_WHATS
 };
 

@@ -58,7 +58,7 @@ show_text (const struct control_request *req, const struct snapshot *s)
                                                 const struct snapshot *s,
                                                 bool colour) = {
     topology_print, topology_maps, topology_paths, topology_sessions,
-    metrics_print, topology_status,
+    metrics_print, topology_status, topology_clients,
   };
   char *text = NULL;
   size_t len = 0;
@@ -82,10 +82,21 @@ show_json (const struct control_request *req, const struct snapshot *s)
   switch (req->what) {
   case CONTROL_PATHS: return topology_paths_json (s);
   case CONTROL_SESSIONS: return topology_sessions_json (s);
+  case CONTROL_NBD_CLIENTS: return topology_clients_json (s);
   case CONTROL_TOPOLOGY: case CONTROL_MAPS: case CONTROL_METRICS: case CONTROL_STATUS:
   case NR_CONTROL_WHATS: break;
   }
   return topology_json (s);
+}
+
+static void (*list_clients) (void *opaque, struct snapshot *s);
+static void *list_clients_opaque;
+
+void
+control_clients (void (*list) (void *opaque, struct snapshot *s), void *opaque)
+{
+  list_clients = list;
+  list_clients_opaque = opaque;
 }
 
 static json_t *
@@ -96,6 +107,13 @@ do_show (struct engine *e, const struct control_request *req)
 
   if (s == NULL)
     return NULL;
+  if (req->what == CONTROL_NBD_CLIENTS && list_clients == NULL) {
+    snapshot_free (s);
+    return control_error ("this server does not know its clients: that is "
+                          "nbdkit's business");
+  }
+  if (req->what == CONTROL_NBD_CLIENTS)
+    list_clients (list_clients_opaque, s);
   if (req->map[0] && s->nr_maps == 0)
     json = control_error ("no map is named '%s'", req->map);
   else {

@@ -52,6 +52,12 @@ extern void control_stop (struct engine *e);
  * if there is none. */
 extern void control_name (const struct engine *e, char *buf, size_t size);
 
+/* Who fills in s->clients; the front end, NULL: there is none that knows them.
+ * Loop's thread, before or after it runs. */
+struct snapshot;
+extern void control_clients (void (*list) (void *opaque, struct snapshot *s),
+                             void *opaque);
+
 /* control-verbs.c: service thread, lock held (let go of meanwhile).  The
  * answer; a new reference, NULL: no memory. */
 struct control_request;

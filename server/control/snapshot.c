@@ -191,5 +191,6 @@ snapshot_free (struct snapshot *s)
   }
   free (s->maps);
   free (s->sessions);
+  free (s->clients);
   free (s);
 }

@@ -90,6 +90,19 @@ struct snapshot_session {
   uint64_t logins, losses;
 };
 
+/* Of our own NBD server. */
+struct snapshot_client {
+  unsigned id;
+  char peer[120], export[512];
+  const char *state;
+  bool tls, extended;
+  unsigned in_flight;           /* requests, until their replies are sent */
+  uint64_t memory;              /* bytes that they take */
+  uint64_t reads, writes, others, errors, bytes_read, bytes_written;
+  double mean, p99;             /* seconds from request to answer */
+  double connected;             /* seconds */
+};
+
 struct snapshot {
   int pid;
   char server[64];              /* of its control socket; "" none */
@@ -98,6 +111,8 @@ struct snapshot {
   unsigned nr_maps, nr_sessions;
   struct snapshot_map *maps;
   struct snapshot_session *sessions;
+  unsigned nr_clients;
+  struct snapshot_client *clients;      /* NULL: not asked for */
 };
 
 /* Lock held.  Only the map with the name or WWID ONLY, if that is not NULL

@@ -207,3 +207,38 @@ topology_sessions_json (const struct snapshot *s)
   json_decref (sessions);
   return NULL;
 }
+
+json_t *
+topology_clients_json (const struct snapshot *s)
+{
+  json_t *clients = json_array ();
+
+  for (unsigned i = 0; i < s->nr_clients; ++i) {
+    const struct snapshot_client *c = &s->clients[i];
+
+    if (!add (clients,
+              json_pack ("{s:i,s:s,s:s,s:s,s:b,s:b,s:i,s:I,s:I,s:I,s:I,s:I,"
+                         "s:I,s:I,s:f,s:f,s:f,s:i}",
+                         "client", (int) c->id, "peer", c->peer,
+                         "export", c->export, "state", c->state,
+                         "tls", (int) c->tls,
+                         "extended_headers", (int) c->extended,
+                         "in_flight", (int) c->in_flight,
+                         "memory", (json_int_t) c->memory,
+                         "reads", (json_int_t) c->reads,
+                         "writes", (json_int_t) c->writes,
+                         "others", (json_int_t) c->others,
+                         "errors", (json_int_t) c->errors,
+                         "bytes_read", (json_int_t) c->bytes_read,
+                         "bytes_written", (json_int_t) c->bytes_written,
+                         "latency_mean", c->mean, "latency_p99", c->p99,
+                         "connected", c->connected, "pid", s->pid)))
+      goto error;
+  }
+  return json_pack ("{s:i,s:i,s:o}", "major_version", 0, "minor_version", 1,
+                    "clients", clients);
+
+ error:
+  json_decref (clients);
+  return NULL;
+}

@@ -379,3 +379,31 @@ topology_sessions (FILE *fp, const struct snapshot *s, bool colour)
   }
   return table_print (fp, &t, colour);
 }
+
+bool
+topology_clients (FILE *fp, const struct snapshot *s, bool colour)
+{
+  struct table t = { 0 };
+
+  table_row (&t, NULL, 12, "client", "peer", "export", "state", "tls",
+             "in_flight", "memory", "reads", "writes", "read", "written",
+             "latency_ms");
+  for (unsigned i = 0; i < s->nr_clients; ++i) {
+    const struct snapshot_client *c = &s->clients[i];
+    char id[12], in_flight[12], memory[16], reads[24], writes[24], read[16],
+      written[16], latency[40];
+
+    snprintf (id, sizeof id, "%u", c->id);
+    snprintf (in_flight, sizeof in_flight, "%u", c->in_flight);
+    snprintf (reads, sizeof reads, "%" PRIu64, c->reads);
+    snprintf (writes, sizeof writes, "%" PRIu64, c->writes);
+    snprintf (latency, sizeof latency, "%.2f", c->mean * 1e3);
+    table_row (&t, strcmp (c->state, "ready") == 0 ? GREEN : YELLOW, 12, id,
+               c->peer, c->export[0] ? c->export : "-", c->state,
+               c->tls ? "yes" : "no", in_flight,
+               topology_size (c->memory, memory), reads, writes,
+               topology_size (c->bytes_read, read),
+               topology_size (c->bytes_written, written), latency);
+  }
+  return table_print (fp, &t, colour);
+}

@@ -33,6 +33,7 @@ extern bool topology_print (FILE *fp, const struct snapshot *s, bool colour);
 extern bool topology_maps (FILE *fp, const struct snapshot *s, bool colour);
 extern bool topology_paths (FILE *fp, const struct snapshot *s, bool colour);
 extern bool topology_sessions (FILE *fp, const struct snapshot *s, bool colour);
+extern bool topology_clients (FILE *fp, const struct snapshot *s, bool colour);
 
 /* As `multipathd show status`. */
 extern bool topology_status (FILE *fp, const struct snapshot *s, bool colour);
@@ -45,6 +46,7 @@ extern int topology_worst_state (const struct snapshot *s);
 extern json_t *topology_json (const struct snapshot *s);
 extern json_t *topology_paths_json (const struct snapshot *s);
 extern json_t *topology_sessions_json (const struct snapshot *s);
+extern json_t *topology_clients_json (const struct snapshot *s);
 
 /* "256M", "1.5T": powers of 1024 of BYTES, one decimal below 10.  Returns
  * buf, of at least 16 bytes. */

@@ -16,6 +16,7 @@ grep -qx 'name=mpiscsi' <<<"$dump" || fail "no name=mpiscsi in:"$'\n'"$dump"
 grep -qx 'max_thread_model=parallel' <<<"$dump" || fail "not parallel:"$'\n'"$dump"
 
 say "serve"
+own_extra=(unaligned=refuse)
 start_mpiscsi portals="$(join_portals "${portal[@]}")" target="$iqn" lun=1
 assert_equal "size" $((64 << 20)) "$(nbd_size)"
 info=$(nbdinfo "$uri")

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Numbers of the NBD protocol: doc/proto.md of the reference implementation,
+ * with the extensions structured replies, block status and extended headers. */
+#ifndef MPISCSI_NBD_PROTO_H
+#define MPISCSI_NBD_PROTO_H
+
+/* Handshake. */
+#define NBD_MAGIC UINT64_C (0x4e42444d41474943)         /* "NBDMAGIC" */
+#define NBD_OPTION_MAGIC UINT64_C (0x49484156454f5054)  /* "IHAVEOPT" */
+#define NBD_REPLY_OPTION_MAGIC UINT64_C (0x3e889045565a9)
+#define NBD_FIXED_NEWSTYLE 1u   /* of the server, and of the client */
+#define NBD_NO_ZEROES 2u
+
+enum {
+  NBD_OPT_EXPORT_NAME = 1, NBD_OPT_ABORT, NBD_OPT_LIST, NBD_OPT_PEEK_EXPORT,
+  NBD_OPT_STARTTLS, NBD_OPT_INFO, NBD_OPT_GO, NBD_OPT_STRUCTURED_REPLY,
+  NBD_OPT_LIST_META_CONTEXT, NBD_OPT_SET_META_CONTEXT,
+  NBD_OPT_EXTENDED_HEADERS,
+};
+
+#define NBD_REP_ERROR(n) (UINT32_C (1) << 31 | (n))
+#define NBD_REP_ACK 1u
+#define NBD_REP_SERVER 2u
+#define NBD_REP_INFO 3u
+#define NBD_REP_META_CONTEXT 4u
+#define NBD_REP_ERR_UNSUP NBD_REP_ERROR (1)
+#define NBD_REP_ERR_POLICY NBD_REP_ERROR (2)
+#define NBD_REP_ERR_INVALID NBD_REP_ERROR (3)
+#define NBD_REP_ERR_TLS_REQD NBD_REP_ERROR (5)
+#define NBD_REP_ERR_UNKNOWN NBD_REP_ERROR (6)
+#define NBD_REP_ERR_BLOCK_SIZE_REQD NBD_REP_ERROR (8)
+#define NBD_REP_ERR_TOO_BIG NBD_REP_ERROR (9)
+#define NBD_REP_ERR_EXT_HEADER_REQD NBD_REP_ERROR (10)
+
+enum { NBD_INFO_EXPORT, NBD_INFO_NAME, NBD_INFO_DESCRIPTION,
+       NBD_INFO_BLOCK_SIZE };
+
+/* Transmission flags of an export. */
+#define NBD_FLAG_HAS_FLAGS (1u << 0)
+#define NBD_FLAG_READ_ONLY (1u << 1)
+#define NBD_FLAG_SEND_FLUSH (1u << 2)
+#define NBD_FLAG_SEND_FUA (1u << 3)
+#define NBD_FLAG_ROTATIONAL (1u << 4)
+#define NBD_FLAG_SEND_TRIM (1u << 5)
+#define NBD_FLAG_SEND_WRITE_ZEROES (1u << 6)
+#define NBD_FLAG_SEND_DF (1u << 7)
+#define NBD_FLAG_CAN_MULTI_CONN (1u << 8)
+#define NBD_FLAG_SEND_CACHE (1u << 10)
+#define NBD_FLAG_SEND_FAST_ZERO (1u << 11)
+#define NBD_FLAG_BLOCK_STATUS_PAYLOAD (1u << 12)
+
+/* Transmission. */
+#define NBD_REQUEST_MAGIC 0x25609513u
+#define NBD_EXTENDED_REQUEST_MAGIC 0x21e41c71u
+#define NBD_SIMPLE_REPLY_MAGIC 0x67446698u
+#define NBD_STRUCTURED_REPLY_MAGIC 0x668e33efu
+#define NBD_EXTENDED_REPLY_MAGIC 0x6e8a278cu
+#define NBD_REQUEST_SIZE 28
+#define NBD_EXTENDED_REQUEST_SIZE 32
+
+enum {
+  NBD_CMD_READ, NBD_CMD_WRITE, NBD_CMD_DISC, NBD_CMD_FLUSH, NBD_CMD_TRIM,
+  NBD_CMD_CACHE, NBD_CMD_WRITE_ZEROES, NBD_CMD_BLOCK_STATUS,
+};
+
+#define NBD_CMD_FLAG_FUA (1u << 0)
+#define NBD_CMD_FLAG_NO_HOLE (1u << 1)
+#define NBD_CMD_FLAG_DF (1u << 2)
+#define NBD_CMD_FLAG_REQ_ONE (1u << 3)
+#define NBD_CMD_FLAG_FAST_ZERO (1u << 4)
+#define NBD_CMD_FLAG_PAYLOAD_LEN (1u << 5)
+
+#define NBD_REPLY_FLAG_DONE 1u
+#define NBD_REPLY_TYPE_NONE 0u
+#define NBD_REPLY_TYPE_OFFSET_DATA 1u
+#define NBD_REPLY_TYPE_BLOCK_STATUS 5u
+#define NBD_REPLY_TYPE_BLOCK_STATUS_EXT 6u
+#define NBD_REPLY_TYPE_ERROR 0x8001u
+
+#define NBD_EPERM 1u
+#define NBD_EIO 5u
+#define NBD_ENOMEM 12u
+#define NBD_EINVAL 22u
+#define NBD_ENOSPC 28u
+#define NBD_EOVERFLOW 75u
+#define NBD_ENOTSUP 95u
+#define NBD_ESHUTDOWN 108u
+
+#define NBD_NAME_MAX 4096       /* bytes of any string */
+#define NBD_PORT 10809
+
+#endif /* MPISCSI_NBD_PROTO_H */
