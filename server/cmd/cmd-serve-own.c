@@ -310,11 +310,11 @@ start_engine (struct own *own)
     cmd_error ("cannot start: %m");
     return false;
   }
-  if (!guard_is_installed ())
+  if (!service_is_guarded ())
     log_warning ("this libiscsi cannot be guarded against targets that break "
                  "the protocol");
   /* Already for the start: the keeper needs the lock meanwhile. */
-  engine_own_loop (own->engine);
+  service_own_loop (own->engine);
   own->engine->reconfigure = reconfigure;
   own->engine->reconfigure_opaque = own;
   /* Without it nothing can be shown or steered, but the disk is served;
@@ -353,7 +353,7 @@ serve (struct own *own)
   if (log_thread_start () == -1)
     log_warning ("no thread for the log (%m): I/O may wait for who reads it");
   if (own->settings->cpu_affinity == AFFINITY_ON)
-    engine_bind_thread (own->engine);
+    service_bind_thread (own->engine);
   nbd_server_on_idle (own->srv, idle, own);
   nbd_server_start (own->srv, own->engine);
   watch_signals (own);
@@ -365,7 +365,7 @@ serve (struct own *own)
   else if (!write_pid_file (own->nbd) || !run (own))
     own->status = CMD_FAILED;
   else
-    engine_run (own->engine);
+    service_run_loop (own->engine);
   unwatch_signals (own);
   return own->status;
 }
@@ -376,7 +376,7 @@ end (struct own *own)
   if (own->child > 0)
     kill (own->child, SIGTERM);
   if (own->engine != NULL) {
-    engine_disown_loop (own->engine);
+    service_disown_loop (own->engine);
     engine_shutdown (own->engine, LOG_OUT);
   }
   nbd_server_free (own->srv);

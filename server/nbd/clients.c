@@ -46,7 +46,7 @@ void
 clients_list (void *opaque, struct snapshot *s)
 {
   struct nbd_server *srv = opaque;
-  const double now = engine_now ();
+  const double now = service_now ();
   struct list *l, *next;
   unsigned n = 0;
 

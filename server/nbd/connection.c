@@ -37,8 +37,7 @@ abandon_all (struct nbd_connection *c)
 {
   struct list all;
 
-  if (atomic_load (&c->srv->engine->pending) != NULL)
-    engine_settle (c->srv->engine);     /* what was just started, too */
+  service_take_new (c->srv->engine);    /* what was just started, too */
   list_init (&all);
   list_splice_head (&all, &c->flight);
   while (!list_empty (&all)) {
@@ -296,7 +295,7 @@ read_client (struct nbd_connection *c)
     .iov_len = (space >= NBD_LARGE ? NBD_IN_BEHIND_LARGE : sizeof srv->in) - have
   };
   r = read_some (c, iov, n);
-  srv->now = engine_now ();
+  srv->now = service_now ();
   if (r <= 0) {
     if (r == -1 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
       use (c, srv->in, have);   /* is kept again */
@@ -422,7 +421,7 @@ connection_new (struct nbd_server *srv, int fd)
   c->srv = srv;
   c->fd = fd;
   c->id = srv->next_id++;
-  c->since = engine_now ();
+  c->since = service_now ();
   c->out_last = &c->out;
   list_init (&c->dirty);
   list_init (&c->hungry);

@@ -142,9 +142,13 @@ struct nbd_server {
 /* server.c */
 extern void server_idle (struct nbd_server *srv);
 
-/* listen.c.  -1: one line in err. */
+/* sockets.c.  -1: one line in err. */
 extern int listen_open (struct nbd_server *srv, const struct conf_nbd *conf,
                         const char *default_socket, char *err, size_t size);
+/* listen.c */
+struct sockaddr_storage;
+extern void listen_address_name (const struct sockaddr_storage *ss,
+                                 unsigned len, char *buf, size_t size);
 extern void listen_start (struct nbd_server *srv);
 /* When it was FULL and a client has gone, or some time later. */
 extern void listen_again (struct nbd_server *srv);

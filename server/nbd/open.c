@@ -164,7 +164,7 @@ find (struct nbd_open *o, const char *name, char *err, size_t size)
     return -1;
   }
   c->client_open = true;
-  o->until = engine_now () + PATIENCE;
+  o->until = service_now () + PATIENCE;
   return 0;
 }
 
@@ -184,7 +184,7 @@ timer_cb (EV_P_ ev_timer *w, int revents)
 {
   struct nbd_open *o = w->data;
   struct nbd_connection *c = o->c;
-  const bool late = engine_now () > o->until;
+  const bool late = service_now () > o->until;
   char err[1024];
 
   (void) loop;
@@ -219,7 +219,7 @@ open_export (void *opaque, const char *name, bool go, struct nbd_export *e,
     return -1;
   }
   o->c = c;
-  o->until = engine_now () + c->srv->engine->settings->login_timeout + PATIENCE;
+  o->until = service_now () + c->srv->engine->settings->login_timeout + PATIENCE;
   r = find (o, name, err, size);
   /* Without a path a client may open all the same: its I/O waits, or not, as
    * no_path_retry says. */

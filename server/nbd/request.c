@@ -27,7 +27,7 @@ command_name (unsigned type)
 static void
 log_failure (struct nbd_connection *c, unsigned type, const char *text)
 {
-  const double now = engine_now ();
+  const double now = service_now ();
 
   if (text == NULL)
     return;
@@ -100,7 +100,7 @@ count (struct nbd_connection *c, const struct nbd_slot *slot)
     break;
   default: c->others++;
   }
-  latency_add (&c->latency, engine_now () - slot->started);
+  latency_add (&c->latency, service_now () - slot->started);
 }
 
 static void

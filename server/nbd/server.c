@@ -64,8 +64,7 @@ server_turn (void *opaque)
     feed_hungry (srv);
   if (some)
     server_idle (srv);
-  return !list_empty (&srv->dirty) ||
-    atomic_load_explicit (&srv->engine->pending, memory_order_relaxed) != NULL;
+  return !list_empty (&srv->dirty) || service_has_new (srv->engine);
 }
 
 static void
@@ -82,7 +81,7 @@ static void
 tick_cb (EV_P_ ev_timer *w, int revents)
 {
   struct nbd_server *srv = w->data;
-  const double now = engine_now ();
+  const double now = service_now ();
   struct list *l, *next;
 
   (void) loop;
@@ -106,8 +105,7 @@ nbd_server_start (struct nbd_server *srv, struct engine *e)
   ev_timer_init (&srv->tick, tick_cb, TICK, TICK);
   srv->tick.data = srv;
   ev_timer_start (srv->loop, &srv->tick);
-  e->end_of_turn = server_turn;
-  e->end_of_turn_opaque = srv;
+  service_on_turn (e, server_turn, srv);
   control_clients (clients_list, srv);
   listen_start (srv);
 }
@@ -132,7 +130,7 @@ nbd_server_stop (struct nbd_server *srv, double timeout)
   if (srv->stopping)
     return;
   srv->stopping = true;
-  srv->stop_at = engine_now () + timeout;
+  srv->stop_at = service_now () + timeout;
   listen_close (srv);
   list_for_each (l, next, &srv->connections) {
     struct nbd_connection *c = list_entry (l, struct nbd_connection, node);

@@ -218,4 +218,24 @@ extern void service_block_sizes (const struct lu_facts *lu, uint32_t *minimum,
 /* Lock held: of an export, for people. */
 extern void service_describe (const struct map *m, char *buf, size_t size);
 
+/* ---- run to completion (loop.c; server/README) ---- */
+
+/* From now on the calling thread has the lock; its loop runs until ev_break; and
+ * it has the lock no more. */
+extern void service_own_loop (struct engine *e);
+extern void service_run_loop (struct engine *e);
+extern void service_disown_loop (struct engine *e);
+/* Before the loop blocks, when the engine has sent what it had to; true: there
+ * is something new for it. */
+extern void service_on_turn (struct engine *e, bool (*turn) (void *opaque),
+                             void *opaque);
+/* Was something started that the engine has not taken yet?  It takes it. */
+extern bool service_has_new (struct engine *e);
+extern void service_take_new (struct engine *e);
+/* Keeps the thread on one CPU, if settings say so. */
+extern void service_bind_thread (struct engine *e);
+extern double service_now (void);
+/* Are we protected against targets that break the protocol? */
+extern bool service_is_guarded (void);
+
 #endif /* MPISCSI_SERVICE_H */

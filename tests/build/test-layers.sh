@@ -23,17 +23,18 @@ say "who sees whom"
 say "a program per layer"
 printf 'int main (void) { return 0; }\n' > "$tmpdir/layer.c"
 # shellcheck disable=SC2207
-libs=($(make_var LIBISCSI_LIBS) $(make_var LIBEV_LIBS) $(make_var JANSSON_LIBS) -lpthread)
+libs=($(make_var LIBISCSI_LIBS) $(make_var LIBEV_LIBS) $(make_var JANSSON_LIBS) $(make_var GNUTLS_LIBS) -lpthread)
 # links LIBRARY...: a program of those, whole, and nothing else of ours.
 links () {
   "$cc" "${flags[@]}" -o "$tmpdir/layer" "$tmpdir/layer.c" -Wl,--no-undefined,--whole-archive \
     "$@" -Wl,--no-whole-archive "${libs[@]}" 2> "$tmpdir/err"
 }
 all=()
-for library in base scsi conf rules engine iscsi multipath fence service control; do
+for library in base scsi conf rules engine iscsi multipath fence service control nbd; do
   case $library in
     iscsi) files=(libffp.a libiscsi-session.a) ;;
     control) files=(libcontrolcore.a libcontrol.a) ;;
+    nbd) files=(libnbdcore.a libnbdserver.a) ;;
     *) files=("lib$library.a") ;;
   esac
   for file in "${files[@]}"; do all+=("$top_builddir/server/.libs/$file"); done
