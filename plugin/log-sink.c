@@ -33,8 +33,10 @@ log_sink_started (bool good)
   size_t i;
 
   for (i = 0; i < nr_kept; ++i) {
-    if (good)
+    if (good) {
       fprintf (stderr, "mpiscsi: warning: %s\n", kept[i]);
+      log_was_said (kept[i]);
+    }
     else
       nbdkit_debug ("%s", kept[i]);
     free (kept[i]);

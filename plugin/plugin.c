@@ -198,15 +198,16 @@ mpiscsi_config_complete (void)
 static int
 mpiscsi_get_ready (void)
 {
-  struct engine *probe = engine_new (settings);
+  struct engine *probe;
   char err[ERR_SIZE];
   int r;
 
+  log_sink_starting ();
+  probe = engine_new (settings);
   if (probe == NULL) {
     plugin_error ("cannot start: %m");
     return -1;
   }
-  log_sink_starting ();
   nbdkit_version_warn ();
   /* nbdkit may be root still, and the server will not be. */
   probe->keeps_nothing = true;
@@ -215,6 +216,9 @@ mpiscsi_get_ready (void)
   /* One attempt at each portal: discovery, then its sessions. */
   engine_run_until_settled (probe, 2 * settings->login_timeout + 1);
   r = engine_verdict (probe, err, sizeof err);
+  /* The file may be for root to read, whom we may not be any more. */
+  if (settings->initiator_name == NULL)
+    settings->initiator_name = strdup (probe->initiator_name);
   if (r == 0)
     engine_advise_default (probe);
   log_sink_started (r == 0);

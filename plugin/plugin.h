@@ -65,6 +65,7 @@ extern void log_sink_starting (void);   /* at the terminal, before the fork */
 /* The start is over: warnings are worth telling only if it went well, else
  * the one line that says why not is. */
 extern void log_sink_started (bool good);
+/* What was told then is not told again there. */
 extern void log_sink_serving (void);    /* after it: stderr or syslog */
 
 #endif /* MPISCSI_PLUGIN_H */

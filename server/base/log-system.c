@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <syslog.h>
@@ -43,6 +44,31 @@ write_line (const char *prefix, const char *middle, const char *line)
   }
 }
 
+/* What the trial at the start has found, and was told there, the server finds
+ * again.  Before and by the sink only. */
+#define MAX_SAID 64
+static char *said[MAX_SAID];
+static size_t nr_said;
+
+void
+log_was_said (const char *line)
+{
+  if (nr_said < MAX_SAID && (said[nr_said] = strdup (line)) != NULL)
+    nr_said++;
+}
+
+static bool
+was_said (enum log_level level, const char *line)
+{
+  for (size_t i = 0; level <= LOG_LEVEL_WARNING && i < nr_said; ++i)
+    if (strcmp (said[i], line) == 0) {
+      free (said[i]);
+      said[i] = said[--nr_said];
+      return true;
+    }
+  return false;
+}
+
 static void
 no_debug (const char *line)
 {
@@ -54,7 +80,7 @@ static void (*debug) (const char *line) = no_debug;
 static void
 sink_stderr (enum log_level level, const char *line)
 {
-  if (level == LOG_LEVEL_DEBUG)
+  if (level == LOG_LEVEL_DEBUG || was_said (level, line))
     debug (line);
   else
     write_line ("mpiscsi: ", level == LOG_LEVEL_ERROR ? "error: " :
@@ -66,7 +92,7 @@ sink_journal (enum log_level level, const char *line)
 {
   char prefix[8];
 
-  if (level == LOG_LEVEL_DEBUG) {
+  if (level == LOG_LEVEL_DEBUG || was_said (level, line)) {
     debug (line);
     return;
   }

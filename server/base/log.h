@@ -19,6 +19,8 @@ extern void log_set_sink (void (*sink) (enum log_level level, const char *line))
 /* log-system.c: stderr, the journal or syslog; DEBUG gets the lines of that
  * level, NULL: nobody does. */
 extern void log_to_system (void (*debug) (const char *line));
+/* Who reads stderr has seen this line: it is not written there once more. */
+extern void log_was_said (const char *line);
 extern void log_to_syslog (void);
 
 /* log-thread.c: from now on a thread of its own calls the sink, so that nobody

@@ -64,13 +64,15 @@ cmd_check (const struct cmd *cmd)
   struct settings *s = cmd_settings (cmd);
   char initiator[ISCSI_NAME_SIZE], portal[300];
   const struct conf_nbd *nbd;
-  char **argv;
+  char **argv, remark[ERR_SIZE];
 
   if (s == NULL)
     return CMD_FAILED;
   printf ("# %s is good\n", cmd->conf ? cmd->conf : CMD_CONF);
   if (s->initiator_name == NULL) {
-    settings_default_initiator (NULL, initiator);
+    settings_default_initiator (NULL, initiator, remark);
+    if (remark[0] != '\0')
+      cmd_error ("warning: %s", remark);
     printf ("# initiator name: %s\n", initiator);
   }
   print_state (s);

@@ -4,6 +4,7 @@
 #include <config.h>
 
 #include <ctype.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,37 +15,68 @@
 #define INITIATOR_FILE "/etc/iscsi/initiatorname.iscsi"
 #define MACHINE_ID_FILE "/etc/machine-id"
 
-bool
-initiator_from_file (const char *path, char buf[ISCSI_NAME_SIZE])
+/* The value of the line, without quotes; *remark if it had some. */
+static char *
+value_of (char *p, const char **remark)
 {
-  static const char key[] = "InitiatorName";
+  size_t n;
+
+  p += strspn (p, " \t");
+  if (*p == '"' || *p == '\'') {
+    const char quote[] = { *p++, '\0' };
+
+    *remark = "the name is in quotes, which are no part of it";
+    p[strcspn (p, quote)] = '\0';
+  }
+  n = strcspn (p, " \t\r\n");
+  p[n] = '\0';
+  return p;
+}
+
+bool
+initiator_from_file (const char *path, char buf[ISCSI_NAME_SIZE],
+                     const char **remark)
+{
+  static const char key[] = "InitiatorName", bom[] = "\xef\xbb\xbf";
   char line[1024];
-  bool found = false;
+  bool found = false, odd = false;
   FILE *fp = fopen (path, "re");
 
+  *remark = fp ? "there is no line InitiatorName=iqn..."
+    : strerrordesc_np (errno);
   if (fp == NULL)
     return false;
   while (!found && fgets (line, sizeof line, fp)) {
-    char *p = line + strspn (line, " \t");
-    size_t n;
+    const char *why = NULL;
+    char *p = line;
 
+    if (strncmp (p, bom, sizeof bom - 1) == 0) {
+      p += sizeof bom - 1;
+      why = "the file begins with a byte order mark, which belongs not there";
+    }
+    p += strspn (p, " \t");
     if (strncmp (p, key, sizeof key - 1) != 0)
       continue;                 /* '#', "GenerateName=yes", InitiatorAlias */
     p += sizeof key - 1;
     p += strspn (p, " \t");
     if (*p != '=')
       continue;
-    ++p;
-    p += strspn (p, " \t");
-    n = strcspn (p, " \t\r\n");
-    p[n] = '\0';
-    if (iscsi_name_wrong (p) == NULL) {
-      memcpy (buf, p, n + 1);
-      found = true;
+    p = value_of (p + 1, &why);
+    if (iscsi_name_wrong (p) != NULL) {
+      if (!odd)
+        *remark = iscsi_name_wrong (p);
+      continue;
     }
+    found = iscsi_name_odd (p) == NULL;
+    if (!found && odd)
+      continue;
+    /* An odd one counts if none that is good comes after it. */
+    odd = !found;
+    strcpy (buf, p);
+    *remark = odd ? iscsi_name_odd (p) : why;
   }
   fclose (fp);
-  return found;
+  return found || odd;
 }
 
 /* FNV-1a, then a final mix: 48 bits go out, 128 went in, so that the
@@ -63,14 +95,27 @@ hash_of (const char *text)
 }
 
 void
-settings_default_initiator (const char *path, char buf[ISCSI_NAME_SIZE])
+settings_default_initiator (const char *path, char buf[ISCSI_NAME_SIZE],
+                            char remark[ERR_SIZE])
 {
+  const char *why;
   char seed[300] = "mpiscsi initiator ";
   const size_t prefix = strlen (seed);
   FILE *fp;
 
-  if (initiator_from_file (path ? path : INITIATOR_FILE, buf))
+  if (path == NULL)
+    path = INITIATOR_FILE;
+  remark[0] = '\0';
+  errno = 0;
+  if (initiator_from_file (path, buf, &why)) {
+    if (why != NULL)
+      snprintf (remark, ERR_SIZE, "%s: %s: our name is taken to be %s", path,
+                why, buf);
     return;
+  }
+  if (errno != ENOENT)
+    snprintf (remark, ERR_SIZE, "%s: %s: a name is made up in its place; set "
+              "initiator-name=", path, why);
 
   fp = fopen (MACHINE_ID_FILE, "re");
   if (fp) {

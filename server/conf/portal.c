@@ -212,8 +212,28 @@ all_hex (const char *s)
   return s[n] == '\0';
 }
 
-/* Wider than RFC 3722: targets with '_' or upper case in their names are
- * common, and we must be able to name them just as they name themselves. */
+bool
+portal_needs_zone (const struct portal *portal)
+{
+  struct in6_addr in6;
+
+  return inet_pton (AF_INET6, portal->host, &in6) == 1 &&
+    IN6_IS_ADDR_LINKLOCAL (&in6);
+}
+
+bool
+portal_take_zone (struct portal *portal, const char *from)
+{
+  const char *zone = strchr (from, '%');
+  const size_t n = zone ? strcspn (zone, "]") : 0, len = strlen (portal->host);
+
+  if (n == 0 || len + n >= sizeof portal->host)
+    return false;
+  memcpy (portal->host + len, zone, n);
+  portal->host[len + n] = '\0';
+  return true;
+}
+
 const char *
 iscsi_name_wrong (const char *name)
 {
@@ -223,6 +243,22 @@ iscsi_name_wrong (const char *name)
     return "the name is empty";
   if (len >= ISCSI_NAME_SIZE)
     return "longer than 223 bytes (RFC 7143 4.2.7.1)";
+  for (size_t i = 0; i < len; ++i) {
+    const unsigned char c = (unsigned char) name[i];
+
+    if (c <= ' ' || c == 0x7f || strchr (",=\"", c))
+      return "no blanks, control characters, ',', '=' or quotes are allowed";
+  }
+  return NULL;
+}
+
+/* Wider than RFC 3722: targets with '_' or upper case in their names are
+ * common, and we must be able to name them just as they name themselves. */
+const char *
+iscsi_name_odd (const char *name)
+{
+  const size_t len = strlen (name);
+
   for (size_t i = 0; i < len; ++i) {
     const unsigned char c = (unsigned char) name[i];
 

@@ -29,9 +29,16 @@ extern bool portal_parse (const char *str, size_t len, struct portal *portal,
 extern const char *portal_text (const struct portal *portal,
                                 char *buf, size_t size);
 extern bool portal_equal (const struct portal *a, const struct portal *b);
-/* RFC 7143 4.2.7: "iqn.", "eui." or "naa." form and length.  NULL if good,
- * else what is wrong (static text). */
+/* A link-local address without the zone (RFC 4007) that it means nothing
+ * without; and giving it the one of FROM, a host or "[ip%zone]:port". */
+extern bool portal_needs_zone (const struct portal *portal);
+extern bool portal_take_zone (struct portal *portal, const char *from);
+/* Can it be used as a name at all?  NULL if so, else what is wrong (static
+ * text). */
 extern const char *iscsi_name_wrong (const char *name);
+/* RFC 7143 4.2.7: "iqn.", "eui." or "naa." form.  There are products that do
+ * not care.  NULL if good, else what is odd (static text). */
+extern const char *iscsi_name_odd (const char *name);
 
 enum header_digest {            /* as libiscsi orders preferences */
   DIGEST_NONE, DIGEST_NONE_CRC32C, DIGEST_CRC32C_NONE, DIGEST_CRC32C,
@@ -164,11 +171,16 @@ extern bool reservation_key_parse (const char *text, uint64_t *key,
  * 2. else iqn.2026-11.org.mpiscsi:<12 hex>, made of /etc/machine-id (hashed:
  *    machine-id(5) asks not to show it to the network);
  * 3. else the same, made of the host name.
- * Each is stable over restarts.  Always gives a well-formed name. */
+ * Each is stable over restarts.  Always gives a name.  REMARK: a line to be
+ * said, of a file that cannot be read, or has a name that is not in RFC form, in
+ * quotes or behind a byte order mark; "" if there is none. */
 extern void settings_default_initiator (const char *path,
-                                        char buf[ISCSI_NAME_SIZE]);
-/* The first good InitiatorName= line of PATH.  false: none, or errno. */
-extern bool initiator_from_file (const char *path, char buf[ISCSI_NAME_SIZE]);
+                                        char buf[ISCSI_NAME_SIZE],
+                                        char remark[ERR_SIZE]);
+/* The first good InitiatorName= line of PATH.  *remark (static text): what is odd
+ * about it, NULL if nothing; or, false, why there is none. */
+extern bool initiator_from_file (const char *path, char buf[ISCSI_NAME_SIZE],
+                                 const char **remark);
 /* Comes before all of these, for pods: it can be made of the pod's name. */
 #define INITIATOR_VARIABLE "MPISCSI_INITIATOR_NAME"
 

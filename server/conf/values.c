@@ -246,6 +246,10 @@ string_wrong (const struct option *o, const char *value)
     return "it is empty";
   switch (o->type) {
   case OPTION_NAME: case OPTION_OWN_NAME:
+    /* Another word altogether is a mistake of who types. */
+    if (iscsi_name_wrong (value) == NULL && strncasecmp (value, "iqn.", 4) != 0 &&
+        strncasecmp (value, "eui.", 4) != 0 && strncasecmp (value, "naa.", 4) != 0)
+      return iscsi_name_odd (value);
     return iscsi_name_wrong (value);
   case OPTION_USER: case OPTION_SECRET:
     return len > CHAP_MAX ? "longer than 255 bytes" : NULL;
@@ -291,18 +295,36 @@ set_string (const struct option *o, char **field, const char *name,
 
 /* "+FILE": our own name, as open-iscsi's initiatorname.iscsi has it. */
 static int
+set_target_name (const struct option *o, char **field, const char *name,
+                 const char *value, char msg[ERR_SIZE])
+{
+  if (set_string (o, field, name, value, msg) == -1)
+    return -1;
+  if (iscsi_name_odd (value) == NULL)
+    return 0;
+  snprintf (msg, ERR_SIZE, "%s: '%s' is not in the form of RFC 7143 (%s): "
+            "taken as it is", name, value, iscsi_name_odd (value));
+  return 1;
+}
+
+static int
 set_own_name (const struct option *o, char **field, const char *name,
               const char *value, char msg[ERR_SIZE])
 {
   char own[ISCSI_NAME_SIZE];
+  const char *remark;
 
   if (value[0] != '+')
-    return set_string (o, field, name, value, msg);
-  errno = 0;
-  if (!initiator_from_file (value + 1, own))
-    return refuse (name, value, errno ? strerror (errno)
-                   : "the file has no good line InitiatorName=iqn...", msg);
-  return set_string (o, field, name, own, msg);
+    return set_target_name (o, field, name, value, msg);
+  if (!initiator_from_file (value + 1, own, &remark))
+    return refuse (name, value, remark, msg);
+  if (set_string (o, field, name, own, msg) == -1)
+    return -1;
+  if (remark == NULL)
+    return 0;
+  snprintf (msg, ERR_SIZE, "%s: %s: %s: our name is taken to be %s", name,
+            value + 1, remark, own);
+  return 1;
 }
 
 /* The end of one portal in a list.  A comma also stands before the portal
@@ -334,7 +356,9 @@ set_portals (struct settings *s, const char *name, const char *value,
 
     p += strspn (p, " \t");
     len = portal_length (p);
-    if (!portal_parse (p, len, &portal, &why)) {
+    if (portal_parse (p, len, &portal, &why) && portal_needs_zone (&portal))
+      why = "a link-local address needs a zone, as in [fe80::1%eth0]";
+    if (why != NULL) {
       snprintf (shown, sizeof shown, "%.*s", len > 100 ? 100 : (int) len, p);
       s->nr_portals = before;
       return refuse (name, shown, why, msg);
@@ -391,8 +415,10 @@ option_set (const struct option *o, void *field, const char *name,
     return set_string (o, field, name, value, msg);
   case OPTION_OWN_NAME:
     return set_own_name (o, field, name, value, msg);
+  case OPTION_NAME:
+    return set_target_name (o, field, name, value, msg);
   case OPTION_STRING: case OPTION_PATH: case OPTION_SOCKET: case OPTION_USER:
-  case OPTION_NAME: case OPTION_KEY: case OPTION_ALIAS:
+  case OPTION_KEY: case OPTION_ALIAS:
     return set_string (o, field, name, value, msg);
   }
   return -1;

@@ -297,6 +297,7 @@ engine_create (const struct settings *settings,
 {
   struct engine *e = calloc (1, sizeof *e);
   pthread_condattr_t attr;
+  char remark[ERR_SIZE];
 
   if (e == NULL)
     return NULL;
@@ -309,8 +310,11 @@ engine_create (const struct settings *settings,
   if (settings->initiator_name)
     snprintf (e->initiator_name, sizeof e->initiator_name, "%s",
               settings->initiator_name);
-  else
-    settings_default_initiator (NULL, e->initiator_name);
+  else {
+    settings_default_initiator (NULL, e->initiator_name, remark);
+    if (remark[0] != '\0')
+      log_warning ("%s", remark);
+  }
   list_init (&e->sessions);
   list_init (&e->maps);
   list_init (&e->soon);

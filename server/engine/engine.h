@@ -74,9 +74,10 @@ struct engine_hooks {
   bool (*tick) (struct engine *e, double now);
   /* A session was up, or has failed. */
   void (*settled) (struct engine *e);
-  /* Discovery has found one: a session for it, if there is none. */
+  /* Discovery has found one: a session for it, if there is none.  ASKED: the
+   * portal that told it; NULL: nobody had to. */
   void (*add_target) (struct engine *e, const struct portal *portal,
-                      const char *target);
+                      const char *target, const struct portal *asked);
 };
 
 /* clock.c. */
@@ -131,6 +132,7 @@ struct engine {
   struct list sessions, maps;
   unsigned nr_sessions;         /* made by engine_add_target */
   struct work new_sessions;     /* start them */
+  char odd_target[ISCSI_NAME_SIZE];     /* discovery.c: said of this one */
   /* The default export (service/default-export.c): the node of the map that
    * was the only one when all sessions had settled; the WWID that it has, and
    * that the file has.  "": none. */

@@ -6,14 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "iscsi/login-filter.h"
 #include "iscsi/session-internal.h"
 #include "iscsi/wire.h"
 
-/* Portals that one answer may bring.  Each is a session with a socket, and a
- * process has 1024. */
-#define MAX_FOUND 128
+/* Portals that one answer may bring: far more than a target has, and than there
+ * may be sessions (startup.c), so that `discover` shows all. */
+#define MAX_FOUND 16384
 
 /* "0.0.0.0" or "::" in an answer means: where you asked. */
 static bool
@@ -31,14 +32,14 @@ found_target (struct session *s, const struct portal *portal,
   if (e->found)
     e->found (e->found_opaque, s, portal, target);
   else
-    e->hooks->add_target (e, portal, target);
+    e->hooks->add_target (e, portal, target, &s->portal);
 }
 
 /* An answer to SendTargets, as it is read. */
 struct answer {
   struct session *s;
   char target[ISCSI_NAME_SIZE]; /* "": none, or one that is left out */
-  bool has_portal;
+  bool has_portal;              /* one that can be used from here */
   unsigned found;               /* portals */
   bool full;                    /* MAX_FOUND, and that was said */
   char names[600];              /* all targets, for a message */
@@ -53,8 +54,9 @@ complain_nothing (const struct answer *a)
 
   if (e->settings->target)
     engine_complain (e, false, "%s: no such target %s; check target=: this "
-                     "portal offers%s", s->name, e->settings->target,
-                     a->names[0] ? a->names : " none to this initiator name");
+                     "portal offers%s to this initiator name, %s", s->name,
+                     e->settings->target, a->names[0] ? a->names : " none",
+                     e->initiator_name);
   else
     engine_complain (e, false, "%s: discovery found no target for initiator "
                      "name %s: allow it at the target, or set "
@@ -78,7 +80,8 @@ add_portal (struct answer *a, const struct portal *portal)
   a->found++;
 }
 
-/* RFC 7143 C.2: without addresses the target is at the portal asked. */
+/* RFC 7143 C.2: without addresses the target is at the portal asked; with none
+ * that can be used it may be. */
 static void
 end_target (struct answer *a)
 {
@@ -87,22 +90,38 @@ end_target (struct answer *a)
   a->target[0] = '\0';
 }
 
+/* open-iscsi and products take names that RFC 7143 does not have. */
+static bool
+name_is_usable (struct session *s, const char *name)
+{
+  struct engine *e = s->engine;
+
+  if (iscsi_name_wrong (name) != NULL) {
+    log_warning ("%s: discovery: ignoring target '%s': %s", s->name, name,
+                 iscsi_name_wrong (name));
+    return false;
+  }
+  if (iscsi_name_odd (name) != NULL && strcmp (e->odd_target, name) != 0) {
+    log_warning ("the target name %s is not in the form of RFC 7143 (%s): "
+                 "taken as it is", name, iscsi_name_odd (name));
+    strcpy (e->odd_target, name);
+  }
+  return true;
+}
+
 static void
 begin_target (struct answer *a, const char *name)
 {
   const char *wanted = a->s->engine->settings->target;
-  const char *why = iscsi_name_wrong (name);
   const size_t have = strlen (a->names);
 
   end_target (a);
   a->has_portal = false;
   snprintf (a->names + have, sizeof a->names - have, " %s", name);
-  if (wanted && strcmp (wanted, name) != 0)
+  /* Names are folded to one case (RFC 7143 4.2.7.1). */
+  if (wanted && strcasecmp (wanted, name) != 0)
     return;
-  if (why != NULL)
-    log_warning ("%s: discovery: ignoring target '%s': %s", a->s->name, name,
-                 why);
-  else
+  if (name_is_usable (a->s, name))
     snprintf (a->target, sizeof a->target, "%s", name);
 }
 
@@ -110,18 +129,24 @@ static void
 take_address (struct answer *a, const char *text)
 {
   struct portal portal;
-  const char *why;
+  const char *why = NULL;
 
   if (!a->target[0])
     return;
-  a->has_portal = true;
-  if (!portal_parse (text, strlen (text), &portal, &why)) {
+  if (portal_parse (text, strlen (text), &portal, &why)) {
+    if (is_wildcard (portal.host))
+      snprintf (portal.host, sizeof portal.host, "%s", a->s->portal.host);
+    /* A target does not know our interfaces' names: as it was asked through. */
+    if (portal_needs_zone (&portal) &&
+        !portal_take_zone (&portal, a->s->address))
+      why = "it is link-local, and was not told through a link-local address";
+  }
+  if (why != NULL) {
     log_warning ("%s: discovery: ignoring portal '%s' of %s: %s", a->s->name,
                  text, a->target, why);
     return;
   }
-  if (is_wildcard (portal.host))
-    snprintf (portal.host, sizeof portal.host, "%s", a->s->portal.host);
+  a->has_portal = true;
   add_portal (a, &portal);
 }
 
@@ -227,7 +252,7 @@ lost (struct session *s)
     return SESSION_RETRIES;
   /* We know what to log in to: discovery may be forbidden here, and a portal
    * that is down now is tried again by its session. */
-  e->hooks->add_target (e, &s->portal, e->settings->target);
+  e->hooks->add_target (e, &s->portal, e->settings->target, NULL);
   return SESSION_ENDS;
 }
 

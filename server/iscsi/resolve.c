@@ -19,11 +19,10 @@ struct resolve_job {
   pthread_mutex_t lock;         /* covers refs, wanted, and the two results */
   unsigned refs;
   bool wanted;                  /* false: cancelled, the loop may be gone */
-  char address[300];            /* "" on error */
+  char address[640];            /* all of them; "" on error */
   char error[300];
   char host[256];
   uint16_t port;
-  unsigned choice;              /* which of several addresses */
   /* The loop's. */
   struct ev_loop *loop;
   ev_async answered;
@@ -45,35 +44,33 @@ unref (struct resolve_job *job)
   }
 }
 
-/* Writes "ip:port" or "[ip]:port", or an error. */
+/* Writes "ip:port" or "[ip]:port", with blanks between several, in the order of
+ * the resolver; or an error.  What does not fit is left out. */
 static void
-look_up (const char *host, uint16_t port, int flags, unsigned choice,
-         char *address, size_t asize, char *error, size_t esize)
+look_up (const char *host, uint16_t port, int flags, char *address,
+         size_t asize, char *error, size_t esize)
 {
   const struct addrinfo hints = {
     .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = flags,
   };
   struct addrinfo *ai = NULL, *p;
-  char ip[NI_MAXHOST];
-  unsigned n = 0;
+  char ip[NI_MAXHOST], one[NI_MAXHOST + 16];
+  size_t n = 0;
   int r;
 
   address[0] = error[0] = '\0';
   r = getaddrinfo (host, NULL, &hints, &ai);
-  if (r == 0) {
-    for (p = ai; p; p = p->ai_next)
-      n++;
-    choice %= n;
-    for (p = ai; choice > 0; choice--)
-      p = p->ai_next;
+  for (p = r == 0 ? ai : NULL; p && r == 0; p = p->ai_next) {
     r = getnameinfo (p->ai_addr, p->ai_addrlen, ip, sizeof ip, NULL, 0,
                      NI_NUMERICHOST);
-    if (r == 0)
-      snprintf (address, asize, p->ai_family == AF_INET6 ? "[%s]:%u" : "%s:%u",
-                ip, port);
-    freeaddrinfo (ai);
+    snprintf (one, sizeof one, p->ai_family == AF_INET6 ? "[%s]:%u" : "%s:%u",
+              ip, port);
+    if (r == 0 && n + 1 + strlen (one) < asize)
+      n += snprintf (address + n, asize - n, "%s%s", n ? " " : "", one);
   }
-  if (r != 0)
+  if (ai != NULL)
+    freeaddrinfo (ai);
+  if (address[0] == '\0')
     snprintf (error, esize, "cannot resolve '%s': %s", host,
               r == EAI_SYSTEM ? strerror (errno) : gai_strerror (r));
 }
@@ -82,10 +79,10 @@ static void *
 resolver (void *opaque)
 {
   struct resolve_job *job = opaque;
-  char address[300], error[300];
+  char address[640], error[300];
 
-  look_up (job->host, job->port, 0, job->choice, address, sizeof address,
-           error, sizeof error);
+  look_up (job->host, job->port, 0, address, sizeof address, error,
+           sizeof error);
   pthread_mutex_lock (&job->lock);
   memcpy (job->address, address, sizeof address);
   memcpy (job->error, error, sizeof error);
@@ -100,7 +97,7 @@ static void
 answered_cb (EV_P_ ev_async *w, int revents)
 {
   struct resolve_job *job = w->data;
-  char address[300], error[300];
+  char address[640], error[300];
 
   (void) revents;
   pthread_mutex_lock (&job->lock);
@@ -117,14 +114,13 @@ resolve_numeric (const struct portal *portal, char *address, size_t size)
 {
   char error[300];
 
-  look_up (portal->host, portal->port, AI_NUMERICHOST, 0, address, size, error,
+  look_up (portal->host, portal->port, AI_NUMERICHOST, address, size, error,
            sizeof error);
   return address[0] != '\0';
 }
 
 struct resolve_job *
 resolve_start (struct ev_loop *loop, const struct portal *portal,
-               unsigned choice,
                void (*done) (void *opaque, const char *address,
                              const char *error),
                void *opaque)
@@ -143,7 +139,6 @@ resolve_start (struct ev_loop *loop, const struct portal *portal,
   job->opaque = opaque;
   snprintf (job->host, sizeof job->host, "%s", portal->host);
   job->port = portal->port;
-  job->choice = choice;
   ev_async_init (&job->answered, answered_cb);
   job->answered.data = job;
   ev_async_start (loop, &job->answered);

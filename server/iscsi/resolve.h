@@ -15,10 +15,10 @@ struct resolve_job;
 extern bool resolve_numeric (const struct portal *portal, char *address,
                              size_t size);
 /* Else: looks it up in a thread of its own, and calls DONE from the loop: with
- * an address (number CHOICE, of several), or with NULL and what is wrong.  The
- * job is gone then.  NULL: no memory. */
+ * its addresses, blanks in between, in the resolver's order, or with NULL and
+ * what is wrong.  The job is gone then.  NULL: no memory. */
 extern struct resolve_job *resolve_start (
-  struct ev_loop *loop, const struct portal *portal, unsigned choice,
+  struct ev_loop *loop, const struct portal *portal,
   void (*done) (void *opaque, const char *address, const char *error),
   void *opaque);
 /* DONE is not called any more. */

@@ -26,6 +26,18 @@ extern void session_drop_context (struct session *s);
 /* Does this process speak the full feature phase itself? */
 extern bool session_is_own (void);
 
+/* session-where.c.  For messages: " to ADDRESS" if the name does not say it. */
+extern const char *session_elsewhere (const struct session *s, char *buf,
+                                      size_t size);
+/* Another address of the name is in s->address; false: there is no more. */
+extern bool session_next_address (struct session *s);
+/* It has failed, for the first time: if discovery told the address, why says so,
+ * and if nothing that it told can be reached, the portal that was asked is
+ * tried. */
+extern void session_told_wrong (struct session *s);
+/* Logged in: is another session there already, by another name?  Says so. */
+extern bool session_is_double (struct session *s);
+
 /* session-io.c */
 extern void session_update_watcher (struct session *s);
 /* CMD has an answer, on our own full feature phase. */

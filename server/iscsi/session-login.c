@@ -21,10 +21,28 @@ session_login_patience (const struct session *s)
 
 /* ---- what libiscsi says ------------------------------------------------------- */
 
+/* "Connect failed with errno : Connection refused(111)", "iscsi_service: socket
+ * error No route to host(113).": what the system says of it. */
+static const char *
+plain (const char *text, char buf[200])
+{
+  const char *colon = strrchr (text, ':');
+  size_t n;
+
+  if (colon && colon[1] == ' ')
+    text = colon + 2;
+  if (strncmp (text, "socket error ", 13) == 0)
+    text += 13;
+  n = strcspn (text, "(");
+  snprintf (buf, 200, "%.*s", (int) n, text);
+  return buf;
+}
+
 static void
 connect_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
 {
   struct session *s = opaque;
+  char to[320], why[200];
 
   (void) data;
   if (s->dying)
@@ -32,8 +50,9 @@ connect_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
   if (status == SCSI_STATUS_GOOD)
     session_event_later (s, SESSION_EV_CONNECTED);
   else
-    session_kill (s, FAIL_UNREACHABLE, "cannot connect: %s",
-                  iscsi_get_error (ctx));
+    session_kill (s, FAIL_UNREACHABLE, "cannot connect%s: %s",
+                  session_elsewhere (s, to, sizeof to),
+                  plain (iscsi_get_error (ctx), why));
 }
 
 /* The status class and detail are only in libiscsi's text. */
@@ -141,6 +160,8 @@ session_connect (struct session *s)
     [DIGEST_CRC32C] = ISCSI_HEADER_DIGEST_CRC32C,
   };
 
+  char to[320], why[200];
+
   s->ctx = iscsi_create_context (s->initiator);
   if (s->ctx == NULL) {
     session_kill (s, FAIL_LOGIN, "out of memory");
@@ -159,8 +180,9 @@ session_connect (struct session *s)
   set_credentials (s, st);
   session_set_timer (s, session_login_patience (s));
   if (iscsi_connect_async (s->ctx, s->address, connect_cb, s) != 0) {
-    session_kill (s, FAIL_UNREACHABLE, "cannot connect: %s",
-                  iscsi_get_error (s->ctx));
+    session_kill (s, FAIL_UNREACHABLE, "cannot connect%s: %s",
+                  session_elsewhere (s, to, sizeof to),
+                  plain (iscsi_get_error (s->ctx), why));
     return;
   }
   if (session_is_own ()) {
@@ -238,6 +260,9 @@ session_redirected (struct session *s)
     session_kill (s, FAIL_LOGIN, "redirected to '%s': %s", to, wrong);
     return false;
   }
+  if (portal_needs_zone (&portal))
+    portal_take_zone (&portal, s->address);
+  s->addresses[0] = '\0';
   portal_text (&portal, s->address, sizeof s->address);
   log_info ("%s: target %s redirects to %s", s->name, s->target, s->address);
   return true;

@@ -192,19 +192,20 @@ resolved (void *opaque, const char *address, const char *error)
     session_kill (s, FAIL_RESOLVE, "%s", error);
     return;
   }
-  snprintf (s->address, sizeof s->address, "%s", address);
+  snprintf (s->addresses, sizeof s->addresses, "%s", address);
+  session_next_address (s);
   session_event (s, SESSION_EV_RESOLVED);
 }
 
 static void
 act_resolve (struct session *s)
 {
+  s->addresses[0] = '\0';
   if (resolve_numeric (&s->portal, s->address, sizeof s->address)) {
     session_event (s, SESSION_EV_RESOLVED);
     return;
   }
-  s->resolving = resolve_start (s->engine->loop, &s->portal, s->attempt,
-                                resolved, s);
+  s->resolving = resolve_start (s->engine->loop, &s->portal, resolved, s);
   if (s->resolving == NULL)
     session_kill (s, FAIL_RESOLVE, "out of memory");
 }
@@ -257,6 +258,7 @@ act_drop (struct session *s, bool was_in_use)
   const bool cheap = was_in_use || s->failure == FAIL_REFUSED;
   double delay = 0;
 
+  session_told_wrong (s);
   log_loss (s, was_in_use);
   if (was_in_use)
     s->stats.losses++;
@@ -337,7 +339,10 @@ session_event (struct session *s, enum session_event ev)
       break;
     portal_group_known (s);
     session_set_timer (s, PROBE_TIMEOUT);
-    s->ops->logged_in (s);
+    if (session_is_double (s))
+      session_event (s, SESSION_EV_STOP);
+    else
+      s->ops->logged_in (s);
     break;
   case SESSION_ACT_UP:
     act_up (s);
@@ -362,6 +367,12 @@ reap (struct work *w)
 {
   struct session *s = container_of (w, struct session, reap);
 
+  if (s->dying && s->state == SESSION_CONNECT && session_next_address (s)) {
+    log_info ("%s: %s; next is %s", s->name, s->why, s->address);
+    teardown (s, true);
+    session_connect (s);
+    return;
+  }
   if (s->dying)
     session_event (s, SESSION_EV_LOST);
   if (s->forget && s->state == SESSION_CLOSED)
@@ -392,6 +403,7 @@ static void
 io_cb (EV_P_ ev_io *w, int revents)
 {
   struct session *s = w->data;
+  char to[320];
   int flags = 0;
 
   (void) loop;
@@ -405,7 +417,9 @@ io_cb (EV_P_ ev_io *w, int revents)
     getsockopt (w->fd, SOL_SOCKET, SO_ERROR, &err, &len);
     if (err != 0) {
       session_kill (s, err == ECONNREFUSED ? FAIL_REFUSED : FAIL_UNREACHABLE,
-                    "cannot connect: %s", strerrordesc_np (err));
+                    "cannot connect%s: %s",
+                    session_elsewhere (s, to, sizeof to),
+                    strerrordesc_np (err));
       return;
     }
   }
@@ -440,6 +454,7 @@ timer_cb (EV_P_ ev_timer *w, int revents)
 {
   struct session *s = w->data;
   const double login_timeout = session_login_patience (s);
+  char to[320];
 
   (void) loop;
   (void) revents;
@@ -461,8 +476,8 @@ timer_cb (EV_P_ ev_timer *w, int revents)
                   "%g s", login_timeout);
     break;
   case SESSION_CONNECT:
-    session_kill (s, FAIL_TIMEOUT, "cannot connect: no answer within %g s",
-                  login_timeout);
+    session_kill (s, FAIL_TIMEOUT, "cannot connect%s: no answer within %g s",
+                  session_elsewhere (s, to, sizeof to), login_timeout);
     break;
   case SESSION_LOGIN:
     session_kill (s, FAIL_TIMEOUT, "login: no answer within %g s",

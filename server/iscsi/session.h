@@ -112,6 +112,9 @@ struct session {
   bool forget;                  /* free it when it is closed */
   unsigned redirects;
   char address[300];            /* numeric ip:port to connect to */
+  char addresses[640];          /* more of them, with blanks in between */
+  bool was_told;                /* by discovery, at told_by */
+  struct portal told_by;
   struct resolve_job *resolving;
 
   ev_io io;                     /* service thread only */

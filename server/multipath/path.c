@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include "conf/conf.h"
@@ -180,7 +181,7 @@ same_target (struct map *m, const struct session *s, unsigned lun)
 {
   const char *made_up = wwid_made_up (m->wwid);
 
-  if (strcmp (m->target, s->target) == 0)
+  if (strcasecmp (m->target, s->target) == 0)
     return true;
   if (made_up != NULL && !m->settings.trust_wwid) {
     engine_complain (s->engine, true, "the WWID %s is no proof that it is the "

@@ -42,7 +42,8 @@ extern int engine_reconfigure (struct engine *e,
 extern bool engine_wait_stuck (struct engine *e);
 /* Sessions for one more target portal; does nothing if it is known. */
 extern void engine_add_target (struct engine *e, const struct portal *portal,
-                               const char *target);
+                               const char *target,
+                               const struct portal *asked);
 /* For `add` and `del`: service thread, lock held.  Discovery there, or a
  * session for the configured target; false: nothing to do, or no memory. */
 extern bool engine_add_portal (struct engine *e, const struct portal *portal,

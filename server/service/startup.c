@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include "multipath/registrant.h"
 #include "service/service-internal.h"
 
@@ -23,7 +24,8 @@ find_session (struct engine *e, const struct portal *portal,
   list_for_each (l, next, &e->sessions) {
     struct session *s = list_entry (l, struct session, node);
 
-    if (strcmp (s->target, target) == 0 && portal_equal (&s->portal, portal) &&
+    if (strcasecmp (s->target, target) == 0 &&
+        portal_equal (&s->portal, portal) &&
         s->nth == nth &&
         s->state != SESSION_CLOSED)
       return s;
@@ -33,7 +35,7 @@ find_session (struct engine *e, const struct portal *portal,
 
 static void
 add_session (struct engine *e, const struct portal *portal,
-             const char *target, unsigned nth)
+             const char *target, const struct portal *asked, unsigned nth)
 {
   struct session *s = find_session (e, portal, target, nth);
 
@@ -54,6 +56,9 @@ add_session (struct engine *e, const struct portal *portal,
     engine_complain (e, false, "%s: out of memory", portal->host);
     return;
   }
+  s->was_told = asked != NULL && !portal_equal (asked, portal);
+  if (s->was_told)
+    s->told_by = *asked;
   s->nth = nth;
   if (nth > 0)
     snprintf (s->name + strlen (s->name), sizeof s->name - strlen (s->name),
@@ -63,10 +68,10 @@ add_session (struct engine *e, const struct portal *portal,
 
 void
 engine_add_target (struct engine *e, const struct portal *portal,
-                   const char *target)
+                   const char *target, const struct portal *asked)
 {
   for (unsigned nth = 0; nth < e->settings->nr_sessions; ++nth)
-    add_session (e, portal, target, nth);
+    add_session (e, portal, target, asked, nth);
 }
 
 static bool
@@ -124,7 +129,7 @@ engine_add_portal (struct engine *e, const struct portal *portal, bool forget)
   if (find_session (e, portal, st->discovery ? "" : st->target, 0) != NULL)
     return false;
   if (!st->discovery) {
-    engine_add_target (e, portal, st->target);
+    engine_add_target (e, portal, st->target, NULL);
     return true;
   }
   s = session_new (e, &discovery_ops, portal, "");

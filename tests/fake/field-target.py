@@ -323,7 +323,7 @@ for i, x in enumerate(a.listen):
     v6 = host.startswith("[")
     l = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET)
     l.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    l.bind((host.strip("[]"), int(port)))
+    l.bind(socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0][4])
     l.listen(64)
     a.listen[i] = "%s:%d" % (host, l.getsockname()[1])
     say("listening", a.listen[i])

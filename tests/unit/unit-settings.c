@@ -72,7 +72,7 @@ good_portals (void **state)
     { "10.0.0.1:65535,0", "10.0.0.1:65535", 0 },
     { "10.0.0.1,7", "10.0.0.1:3260", 7 },
     { "[fe80::1%eth0]:3261,65535", "[fe80::1%eth0]:3261", 65535 },
-    { "[FE80:0::0001]", "[fe80::1]:3260", -1 },
+    { "[FE80:0::0001%2]", "[fe80::1%2]:3260", -1 },
     { "[::ffff:1.2.3.4]", "[::ffff:1.2.3.4]:3260", -1 },
     { "san-1.example.org:860", "san-1.example.org:860", -1 },
     { "host.", "host.:3260", -1 },
@@ -157,6 +157,8 @@ lists_of_portals (void **state)
   /* All or none. */
   refused ("portals", "10.0.0.9,10.0.0.1.1",
            "portals: '10.0.0.1.1' is not allowed: not an IPv4 address");
+  refused ("portals", "[fe80::1]:3260", "portals: '[fe80::1]:3260' is not allowed: "
+           "a link-local address needs a zone, as in [fe80::1%eth0]");
   refused ("portals", "10.0.0.9,", "portals: '' is not allowed: it is empty");
   refused ("portals", "10.0.0.9,,10.0.0.10",
            "portals: '' is not allowed: it is empty");
@@ -172,18 +174,25 @@ names (void **state)
     "eui.02004567A425678D", "naa.52004567BA64678D",
     "naa.62004567BA64678D0123456789ABCDEF", "iqn.2026-11.\xc3\xa4.de",
   };
-  static const char *const bad[] = {
-    "", "data", "iqn.", "iqn.2026-11", "iqn.2026-11.", "iqn.2026-13.example",
-    "iqn.2026-00.example", "iqn.26-11.example", "iqn.2026-11.:x",
-    "iqn.2026-11.a b", "iqn.2026-11.a,iqn.2026-11.b", "eui.0200",
+  static const char *const odd[] = {
+    "data", "iqn.", "iqn.2026-11", "iqn.2026-11.", "iqn.2026-13.example",
+    "iqn.2026-00.example", "iqn.26-11.example", "iqn.2026-11.:x", "eui.0200",
     "eui.02004567A425678G", "naa.52004567BA64678", "iqn-2026.11.x",
+    "iqn.2015-1.workgroup:x", "iqn.com.vendor", "iqn.2026-11.a/b",
+  };
+  static const char *const bad[] = {
+    "", "iqn.2026-11.a b", "iqn.2026-11.a,iqn.2026-11.b", "iqn.2026-11.a\n",
+    "iqn.2026-11.a\x1b[2J", "iqn.2026-11.\"a\"", "iqn.2026-11.a=b",
   };
   char longest[300] = "iqn.2026-11.";
 
   (void) state;
   for (size_t i = 0; i < sizeof good / sizeof good[0]; ++i)
-    if (iscsi_name_wrong (good[i]))
-      fail_msg ("%s: %s", good[i], iscsi_name_wrong (good[i]));
+    if (iscsi_name_wrong (good[i]) || iscsi_name_odd (good[i]))
+      fail_msg ("%s: %s", good[i], iscsi_name_odd (good[i]));
+  for (size_t i = 0; i < sizeof odd / sizeof odd[0]; ++i)
+    if (iscsi_name_wrong (odd[i]) || !iscsi_name_odd (odd[i]))
+      fail_msg ("'%s' is not odd", odd[i]);
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; ++i)
     if (iscsi_name_wrong (bad[i]) == NULL)
       fail_msg ("'%s' was taken", bad[i]);
@@ -463,7 +472,7 @@ initiator (void **state)
          " InitiatorName = iqn.1993-08.org.debian:01:abc \r\n"
          "InitiatorName=iqn.2026-11.example:second\n", fp);
   fclose (fp);
-  settings_default_initiator (file, name);
+  settings_default_initiator (file, name, err);
   assert_string_equal (name, "iqn.1993-08.org.debian:01:abc");
 
   /* By option, from that file. */
@@ -490,6 +499,35 @@ initiator (void **state)
   assert_int_equal (settings_check (s, err), -1);
   assert_non_null (strstr (err, "MPISCSI_INITIATOR_NAME"));
   unsetenv (INITIATOR_VARIABLE);
+  /* What is odd is said, and used: it is what the target knows. */
+  {
+    static const struct { const char *text, *name, *remark; } odd[] = {
+      { "InitiatorName=\"iqn.2026-11.example:q\"\n", "iqn.2026-11.example:q", "in quotes" },
+      { "\xef\xbb\xbfInitiatorName=iqn.2026-11.example:b\n", "iqn.2026-11.example:b",
+        "byte order mark" },
+      { "InitiatorName=iqn.2015-1.host\n", "iqn.2015-1.host", "YYYY-MM" },
+      { "InitiatorName=myhost\n", "myhost", "must begin with" },
+      { "InitiatorName=\n", NULL, "the name is empty" },
+      { "InitiatorName=a b\n", "a", "must begin with" },
+      { "Initiator\n", NULL, "no line InitiatorName=" },
+    };
+
+    for (size_t i = 0; i < sizeof odd / sizeof odd[0]; ++i) {
+      fp = fopen (file, "w");
+      fputs (odd[i].text, fp);
+      fclose (fp);
+      settings_default_initiator (file, name, err);
+      if (odd[i].name)
+        assert_string_equal (name, odd[i].name);
+      else
+        assert_null (iscsi_name_odd (name));
+      if (strstr (err, odd[i].remark) == NULL || strstr (err, file) == NULL)
+        fail_msg ("%s: %s", odd[i].text, err);
+    }
+    settings_default_initiator ("/tmp", name, err);
+    assert_non_null (strstr (err, "/tmp: "));
+    assert_null (iscsi_name_odd (name));
+  }
   /* A file that is not there, and one without a name. */
   unlink (file);
   assert_int_equal (settings_set (s, "initiator-name", plus, err), -1);
@@ -499,8 +537,8 @@ initiator (void **state)
   assert_null (s->initiator_name);
   settings_free (s);
 
-  settings_default_initiator (file, name);
-  settings_default_initiator (file, again);
+  settings_default_initiator (file, name, err);
+  settings_default_initiator (file, again, err);
   assert_string_equal (name, again);
   assert_null (iscsi_name_wrong (name));
   assert_int_equal (strlen (name), strlen ("iqn.2026-11.org.mpiscsi:") + 12);
