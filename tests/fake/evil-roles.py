@@ -59,7 +59,7 @@ GROUPS = {
         refused("text-endless", "discovery failed: .*in parts", **DISCOVERY),
         refused("text-bad", "discovery failed: Invalid", **DISCOVERY),
         refused("text-empty", "discovery found no target", **DISCOVERY),
-        role("text-flood", "more than 128 portals", start=None, alone="ok",
+        role("text-flood", "more than 1024 portals of targets", start=None, alone="ok",
              **DISCOVERY),
         refused("text-datain", BAD + "Data-In for what is not a read", **DISCOVERY),
         refused("ahs", "connection lost"),
