@@ -65,8 +65,8 @@ session_told_wrong (struct session *s)
   if (!s->was_told || s->ever_up || s->attempt > 0 || !is_unreachable (s))
     return;
   portal_text (&s->told_by, asked, sizeof asked);
-  snprintf (s->why + n, sizeof s->why - n, " (%s told this address; with "
-            "discovery=off only those of portals= are used)", asked);
+  snprintf (s->why + n, sizeof s->why - n, " (told by %s; discovery=off uses "
+            "only portals=)", asked);
   if (has_hope (s))
     return;
   /* Behind NAT, say, or in a pod: that one can be reached. */

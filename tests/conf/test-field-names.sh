@@ -56,11 +56,11 @@ for told in 127.255.255.254:1 no-such-host.invalid:3260; do
   run_field "$a" --tell "$field_iqn=$told"
   start_mpiscsi portals="$a" lun=1 login-timeout=3
   assert_equal "size" $((32 << 20)) "$(nbd_size)"
-  wait_for_log "$(quote_re "$told"): .*\\($(quote_re "$a") told this address; with discovery=off only those of portals= are used\\)" 5
+  wait_for_log "$(quote_re "$told"): .*\\(told by $(quote_re "$a"); discovery=off uses only portals=\\)" 5
   stop_mpiscsi; stop_field
 done
 run_field "$a" --tell "$field_iqn=127.255.255.254:1" --login-status 0203
-assert_start_fails "127.255.255.254:1.* told this address.*discovery=off|Target not found" portals="$a"
+assert_start_fails "127.255.255.254:1.*told by .*discovery=off|Target not found" portals="$a"
 stop_field
 
 say "link-local portals: told without a zone they get that of the portal that was asked"
