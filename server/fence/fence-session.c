@@ -29,19 +29,6 @@ fence_in_flight (const struct map *m)
   return n;
 }
 
-/* Nobody is to see an error because we cut this session ourselves: neither
- * through this map nor through the others that use it. */
-static void
-give_grace (struct session *s)
-{
-  const double until =
-    engine_now () + s->engine->settings->login_timeout + 1;
-  struct list *l, *next;
-
-  list_for_each (l, next, &s->paths)
-    list_entry (l, struct path, session_node)->map->grace_until = until;
-}
-
 void
 fence_resend_aborted (struct map *m)
 {
@@ -56,7 +43,7 @@ fence_resend_aborted (struct map *m)
       if (list_entry (cl, struct command, node)->lun == p->lun)
         any = true;
     if (any) {
-      give_grace (p->session);
+      session_give_grace (p->session);
       session_kill (p->session, FAIL_LOST, "commands aborted by our own "
                     "LOGICAL UNIT RESET");
     }
@@ -111,7 +98,8 @@ fence_send_reset (struct map *m)
     if (fence_is_known_to (&f->nexus, s))
       fence_event (m, f, FENCE_EV_RESET_SENT);
   }
-  session_reset_lun (s, fencer_of (s)->lun, reset_done);
+  if (!session_reset_lun (s, fencer_of (s)->lun, reset_done))
+    session_kill (s, FAIL_LOST, "cannot send LOGICAL UNIT RESET");
 }
 
 /* Is what S was to end by logging in still there? */

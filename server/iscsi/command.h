@@ -53,7 +53,10 @@ struct command {
   uint32_t blocks;
   bool modifies;                /* write, unmap, write same */
   uint64_t origin;              /* in-doubt: number of this write; 0 none yet */
-  bool aborted;                 /* by our own LOGICAL UNIT RESET: not in doubt */
+  bool aborting;                /* ABORT TASK for it is out */
+  bool abort_refused;           /* one was */
+  struct command **tmf;         /* session-tmf.c: what points to it; NULL: none */
+  bool cancelled;               /* by us, in libiscsi: nothing to be told of */
   bool may_be_short;            /* an answer shorter than bytes is good */
   bool hedgeable;               /* in a struct read_parts: may be hedged */
   bool hedged;                  /* was, once: never again */

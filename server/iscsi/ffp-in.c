@@ -201,16 +201,18 @@ tmf_response (struct ffp *f)
   if (was.function == PDU_LUN_RESET) {
     if (response == 0)
       abort_lun (f, was.lun, was.cmdsn);
+    if (f->end == FFP_ALIVE)
+      f->ops->tmf_done (f->opaque, NULL, response);
   }
-  /* 1, task does not exist: then its answer would be here. */
-  else if (response <= 1) {
+  else {
     struct ffp_task *t = ffp_task_find (f, was.ref);
 
-    if (t != NULL && t->in_socket)
+    /* 1, task does not exist: then its answer would be here. */
+    if (t != NULL && t->in_socket && response <= 1)
       ffp_task_done (f, t, &(struct ffp_answer) { .aborted = true });
+    else if (t != NULL)
+      f->ops->tmf_done (f->opaque, t, response);
   }
-  if (f->end == FFP_ALIVE)
-    f->ops->tmf_done (f->opaque, response);
   return true;
 }
 

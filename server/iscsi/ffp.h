@@ -125,7 +125,9 @@ enum ffp_end {
 struct ffp_ops {
   void (*done) (void *opaque, struct ffp_task *t, const struct ffp_answer *a);
   void (*pong) (void *opaque);  /* the answer to ffp_ping () */
-  void (*tmf_done) (void *opaque, uint8_t response);
+  /* The response to ffp_lun_reset (), or (T) one to ffp_abort_task () that is no
+   * end of T. */
+  void (*tmf_done) (void *opaque, struct ffp_task *t, uint8_t response);
   /* All of the answer to ffp_text_request (); ours after. */
   void (*text_done) (void *opaque, const char *text, size_t size);
   void (*logged_out) (void *opaque, uint8_t response);

@@ -106,3 +106,13 @@ session_is_own (void)
   }
   return own;
 }
+
+void
+session_was_reset (struct session *s, uint8_t response)
+{
+  void (*done) (struct session *s, uint8_t response) = s->reset_done;
+
+  s->reset_done = NULL;
+  if (done != NULL && !s->dying)
+    done (s, response);
+}

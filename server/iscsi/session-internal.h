@@ -46,6 +46,16 @@ extern void session_answered (struct command *cmd, const struct ffp_answer *a);
 /* For session_new. */
 extern void session_works_init (struct session *s);
 
+/* session-io.c */
+extern void session_end_command (struct command *cmd);
+/* By libiscsi, into the socket. */
+extern bool session_all_sent (const struct session *s);
+/* session-common.c: the response to session_reset_lun () is there. */
+extern void session_was_reset (struct session *s, uint8_t response);
+
+/* session-tmf.c: the context is gone. */
+extern void session_tmfs_forget (struct session *s);
+
 /* portal-group.c: what the target says of it at login, in portal.tpgt.  From
  * the new context on; until logged in; and iscsi_service () meanwhile. */
 extern void portal_group_listen (struct session *s);

@@ -84,6 +84,9 @@ release (struct command *cmd)
 
   list_del (&cmd->node);
   session_count (s, -1);
+  if (cmd->tmf != NULL)
+    *cmd->tmf = NULL;
+  cmd->tmf = NULL;
   if (s->ops->room != NULL)
     s->ops->room (s);
 }
@@ -162,6 +165,9 @@ finish (struct command *cmd, enum scsi_result result, struct sense *sense,
                     : "connection lost");
     return;
   }
+  /* Commands come to the target in the order of their CmdSN. */
+  if (cmd->submitted > s->received)
+    s->received = cmd->submitted;
   release (cmd);
   cmd->ops->answered (cmd, result, sense);
 }
@@ -204,6 +210,8 @@ command_cb (struct iscsi_context *ctx, int status, void *command_data,
   const char *why = result == RESULT_PROTOCOL ? iscsi_get_error (ctx) : NULL;
 
   (void) command_data;          /* NULL or &cmd->task */
+  if (cmd->cancelled)
+    return;
 
   if (result == RESULT_CHECK_CONDITION)
     /* libiscsi's own parser does not look at the length. */
@@ -213,6 +221,35 @@ command_cb (struct iscsi_context *ctx, int status, void *command_data,
   cmd->task.datain.size = 0;
 
   finish (cmd, result, &sense, why);
+}
+
+bool
+session_all_sent (const struct session *s)
+{
+  return !s->dying && !guard_unsent (s) &&
+    iscsi_out_queue_length (s->ctx) == 0 &&
+    !(iscsi_which_events (s->ctx) & POLLOUT);
+}
+
+/* With libiscsi's full feature phase: the target has said that there will be no
+ * answer.  As if it had the status that others give it then. */
+void
+session_end_command (struct command *cmd)
+{
+  static const struct sense none = { .valid = false };
+  struct session *s = cmd->session;
+
+  /* libiscsi would go on to send, from a command that is gone. */
+  if (cmd->dir == SCSI_XFER_WRITE && cmd->sent < cmd->asked &&
+      !session_all_sent (s)) {
+    session_kill (s, FAIL_LOST, "an aborted write's data is still being sent");
+    return;
+  }
+  cmd->cancelled = true;
+  iscsi_scsi_cancel_task (s->ctx, &cmd->task);
+  cmd->cancelled = false;
+  release (cmd);
+  cmd->ops->answered (cmd, RESULT_TASK_ABORTED, &none);
 }
 
 bool
@@ -245,6 +282,8 @@ session_submit (struct session *s, struct command *cmd)
       scsi_task_set_iov_out (task, &cmd->iov, 1);
   }
 
+  cmd->aborting = cmd->abort_refused = false;
+  cmd->tmf = NULL;
   guard_submit (s, cmd);
   cmd->submitted = engine_now ();
   if (cmd->first_submitted == 0)
@@ -419,35 +458,4 @@ session_ready (struct session *s, int revents)
     relay_ready (s, revents);
   else
     service (s, revents);
-}
-
-/* ---- task management ------------------------------------------------------------- */
-
-static void
-reset_cb (struct iscsi_context *ctx, int status, void *data, void *opaque)
-{
-  struct session *s = opaque;
-
-  (void) ctx;
-  if (!s->dying)
-    s->reset_done (s, status == SCSI_STATUS_GOOD && data != NULL
-                   ? (uint8_t) *(uint32_t *) data : 255);
-}
-
-void
-session_reset_lun (struct session *s, unsigned lun,
-                   void (*done) (struct session *s, uint8_t response))
-{
-  const uint16_t field = lun_encode (lun, s->flat_luns);
-
-  s->reset_done = done;
-  if (s->wire != NULL) {
-    if (!ffp_lun_reset (wire_ffp (s->wire), field))
-      session_kill (s, FAIL_LOST, "cannot send LOGICAL UNIT RESET: %s",
-                    ffp_why (wire_ffp (s->wire)));
-  }
-  else if (iscsi_task_mgmt_lun_reset_async (s->ctx, field, reset_cb, s) != 0)
-    session_kill (s, FAIL_LOST, "cannot send LOGICAL UNIT RESET: %s",
-                  iscsi_get_error (s->ctx));
-  session_flush_soon (s);
 }

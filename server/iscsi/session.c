@@ -83,6 +83,7 @@ session_new (struct engine *e, const struct session_ops *ops,
   s->isid_random = e->isid_random;
   s->depth = e->settings->queue_depth;
   list_init (&s->in_flight);
+  list_init (&s->tmfs);
   list_init (&s->paths);
   turns_init (&s->turns);
   session_works_init (s);
@@ -135,6 +136,7 @@ teardown (struct session *s, bool abort)
   s->wire = NULL;
   s->reset_done = NULL;
   s->text_done = NULL;
+  session_tmfs_forget (s);
   s->dying = false;
   session_shut (s);
   s->ping_sent = 0;
@@ -151,6 +153,7 @@ teardown (struct session *s, bool abort)
     struct command *cmd = list_entry (lost.prev, struct command, node);
 
     list_del (&cmd->node);
+    cmd->tmf = NULL;
     cmd->ops->lost (cmd);
   }
 }

@@ -63,6 +63,8 @@ enum session_failure {
   FAIL_AUTH, FAIL_NOT_FOUND, FAIL_FORBIDDEN, FAIL_LOGIN, FAIL_LOST,
 };
 
+struct session_tmf;
+
 struct session_stats {
   uint64_t ios, bytes_read, bytes_written, errors, retries, logins, losses;
 };
@@ -133,6 +135,10 @@ struct session {
   double unacked_since;         /* health.h; by bytes_acked of the last look */
   uint64_t bytes_acked;
   struct session_stats stats;
+  struct list tmfs;             /* struct session_tmf: task management without
+                                   an answer, with libiscsi's */
+  double received;              /* what was submitted until then has come to the
+                                   target: later ones were answered */
 
   /* multipath/: session.c makes them empty. */
   struct list paths;            /* struct path, session_node */
@@ -178,11 +184,6 @@ extern void session_lower_depth (struct session *s);
 extern void session_set_depth (struct session *s, unsigned depth);
 /* Asks it whether it is alive. */
 extern void session_ping (struct session *s, double now);
-/* LOGICAL UNIT RESET.  DONE gets the response (RFC 7143 11.6.1), in the place of
- * a command's answer. */
-extern void session_reset_lun (struct session *s, unsigned lun,
-                               void (*done) (struct session *s,
-                                             uint8_t response));
 /* A worker polls it: is it to go on? */
 extern bool session_is_solo (const struct session *s);
 /* Back to the service thread. */
@@ -195,6 +196,18 @@ extern void session_kill (struct session *s, enum session_failure failure,
                           const char *fs, ...)
   __attribute__ ((format (printf, 3, 4)));
 extern void session_ready (struct session *s, int revents);
+/* session-tmf.c: service thread, not from inside a callback.
+ * ABORT TASK: when the target says that there is no such task any more, CMD is
+ * answered with TASK ABORTED; if it refuses that, cmd->abort_refused.  False:
+ * not now. */
+extern bool session_abort (struct session *s, struct command *cmd);
+/* LOGICAL UNIT RESET, over a session that goes on.  What it has of that LUN in
+ * flight, and was sent before, is answered with TASK ABORTED if that is done.
+ * DONE is called in the place of a command's answer, with the response (RFC 7143
+ * 11.6.1); not if the session dies.  False: not now. */
+extern bool session_reset_lun (struct session *s, unsigned lun,
+                               void (*done) (struct session *s,
+                                             uint8_t response));
 
 extern const struct session_ops discovery_ops;
 

@@ -48,12 +48,14 @@ pong (void *opaque)
 }
 
 static void
-tmf_done (void *opaque, uint8_t response)
+tmf_done (void *opaque, struct ffp_task *t, uint8_t response)
 {
   struct session *s = opaque;
 
-  if (s->reset_done != NULL)
-    s->reset_done (s, response);
+  if (t != NULL)
+    container_of (t, struct command, ffp)->abort_refused = true;
+  else
+    session_was_reset (s, response);
 }
 
 static void

@@ -360,7 +360,8 @@ log_failure (struct command *cmd, enum scsi_result result, const char *text)
 }
 
 void
-path_verdict_actions (struct path *p, const struct verdict *v)
+path_verdict_actions (struct path *p, const struct verdict *v,
+                      double submitted)
 {
   struct session *s = p->session;
 
@@ -374,7 +375,7 @@ path_verdict_actions (struct path *p, const struct verdict *v)
     session_shut (s);
     return;
   }
-  path_heard (p, v->actions);
+  path_heard (p, v->actions, submitted);
   registrant_heard (p, v->actions);
 }
 
@@ -416,7 +417,7 @@ answered (struct command *cmd, enum scsi_result result,
     v.kind = VERDICT_FAIL;
     v.error = ENOTSUP;
   }
-  path_verdict_actions (p, &v);
+  path_verdict_actions (p, &v, cmd->submitted);
   if (result == RESULT_RESERVATION_CONFLICT)
     registrant_conflict (p);
   if (v.actions & ACTION_CHECK_IDENTITY) {

@@ -68,6 +68,7 @@ gate_soon (struct map *m)
 void
 gate_check (struct map *m, double now)
 {
+  map_check_aborted (m, now);
   if (m->engine->gate != NULL)
     m->engine->gate->check (m, now);
 }

@@ -141,7 +141,7 @@ answered (struct command *cmd, enum scsi_result result,
   char text[100];
 
   path_command_over (cmd);
-  path_verdict_actions (p, &v);
+  path_verdict_actions (p, &v, cmd->submitted);
   switch (v.kind) {
   case VERDICT_DONE:
     path_answered (p, cmd, engine_now () - cmd->submitted);

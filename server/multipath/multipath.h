@@ -82,6 +82,9 @@ struct path {
   /* When it answered a command last, and the newest submit time of those. */
   double last_answer, answered_submitted;
   struct fence *fence;          /* gate_reserve; NULL while it is not in use */
+  /* path-abort.c: of what was sent before (0: none) it is not known whether it
+   * will be answered; since when. */
+  double abort_before, abort_since;
   bool reset_expected;          /* our own reset: its UNIT ATTENTION is no news */
 };
 
@@ -197,6 +200,9 @@ extern void path_identified (struct session *s, unsigned lun,
 /* A LUN that we know is no longer there, or not usable. */
 extern void path_vanished (struct path *p, const char *why);
 extern void path_check (struct path *p, double now);
+/* The checker asks now, also if there is no room for commands: a UNIT ATTENTION
+ * may be waiting. */
+extern void path_ask_of_reset (struct path *p, double now);
 /* Reads a block through it now; what comes of it is in last_answer and
  * answered_submitted. */
 extern void path_ask (struct path *p, double now);
@@ -207,9 +213,17 @@ extern void map_check_latency (struct map *m);
 /* The target said that it was reset or restarted (29/00..04), or that an
  * acknowledged write failed (deferred error). */
 extern void path_target_reset (struct path *p);
-/* What an answer through P says of its target; and that one says nothing. */
-extern void path_heard (struct path *p, unsigned actions);
+/* What an answer through P, to a command of that time, says of its target; and
+ * that one says nothing. */
+extern void path_heard (struct path *p, unsigned actions, double submitted);
 extern void path_heard_nothing (struct path *p);
+/* path-abort.c.  What was sent through P before BEFORE will perhaps not be
+ * answered: find out, and have it sent again.  Also from inside libiscsi. */
+extern void path_abort_tasks (struct path *p, double before);
+/* Service thread, from each gate_check. */
+extern void map_check_aborted (struct map *m, double now);
+/* S ends, or may end, because of us: nobody is to see an error for that. */
+extern void session_give_grace (struct session *s);
 /* Nothing is in flight on it; its session has no connection. */
 extern void path_free (struct path *p);
 /* path-loss.c: service thread.  From the tick: dev_loss_tmo. */
@@ -259,7 +273,8 @@ extern void map_wake_delayed (struct map *m, double now);
 extern void map_fail_all (struct map *m, int error);
 /* For command_answered and hedge.c: what an answer says of the path and its
  * target besides; and the statistics of a good one. */
-extern void path_verdict_actions (struct path *p, const struct verdict *v);
+extern void path_verdict_actions (struct path *p, const struct verdict *v,
+                                  double submitted);
 extern void path_answered (struct path *p, const struct command *cmd,
                            double seconds);
 /* What a client's commands are: dispatch.c. */

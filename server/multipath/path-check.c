@@ -87,7 +87,7 @@ check_done (struct command *cmd, enum scsi_result result,
     p->check_identity = false;
     return;                     /* session_reap has told the path */
   }
-  path_heard (p, v.actions);
+  path_heard (p, v.actions, p->check_sent);
   registrant_heard (p, v.actions);
   if (v.kind == VERDICT_DONE) {
     if (!p->check_identity)     /* INQUIRY does not tell (SPC-4 6.6) */
@@ -111,14 +111,14 @@ check_done (struct command *cmd, enum scsi_result result,
 }
 
 static void
-send_check (struct path *p, double now)
+send_check (struct path *p, double now, bool has_room)
 {
   const bool read = p->map->settings.path_checker == CHECKER_DIRECTIO ||
     p->sel.slow || p->flap.sampling || p->is_asked;
   struct command *cmd = &p->check;
 
   /* A reset is about to be sent: it would be aborted. */
-  if (!session_has_room (p->session) || p->map->frozen)
+  if (!has_room || p->map->frozen)
     return;
   p->check_identity = false;
   command_internal (cmd, p->lun, check_done, p);
@@ -143,8 +143,15 @@ path_ask (struct path *p, double now)
   if (p->checking || now - p->check_sent < 0.25)
     return;
   p->is_asked = true;
-  send_check (p, now);
+  send_check (p, now, session_has_room (p->session));
   p->is_asked = p->checking;
+}
+
+void
+path_ask_of_reset (struct path *p, double now)
+{
+  if (!p->checking)
+    send_check (p, now, true);
 }
 
 /* A path that was put aside, by its session still up. */
@@ -161,7 +168,7 @@ check_aside (struct path *p, double now)
     break;
   case FLAP_SAMPLE:
     if (now - p->check_sent >= FLAP_SAMPLE_INTERVAL)
-      send_check (p, now);
+      send_check (p, now, session_has_room (p->session));
     break;
   case FLAP_STEADY:
     path_event (p, PATH_EV_STEADY, NULL);
@@ -205,7 +212,7 @@ path_check (struct path *p, double now)
     p->next_check = now + SLOW_CHECK;
   else if (p->map->settings.path_checker == CHECKER_NONE)
     return;
-  send_check (p, now);
+  send_check (p, now, session_has_room (p->session));
 }
 
 /* Its average is of today: nothing waits for long. */

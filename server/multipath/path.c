@@ -515,11 +515,13 @@ path_target_reset (struct path *p)
              "fails", m->name, p->session->name);
 }
 
-/* What an answer through P says (ACTION_TARGET_RESET, ACTION_DATA_LOST), unless
- * it is what our own reset has done. */
+/* What an answer through P says (ACTION_TASKS_GONE, ACTION_TARGET_RESET,
+ * ACTION_DATA_LOST), the latter two unless it is what our own reset has done. */
 void
-path_heard (struct path *p, unsigned actions)
+path_heard (struct path *p, unsigned actions, double submitted)
 {
+  if (actions & ACTION_TASKS_GONE)
+    path_abort_tasks (p, submitted);
   if (actions & ACTION_DATA_LOST)       /* no reset does that */
     p->reset_expected = false;
   if (actions & (ACTION_TARGET_RESET | ACTION_DATA_LOST))

@@ -526,7 +526,7 @@ take_news (struct probe *pr, unsigned lun, unsigned actions)
   if (s->state != SESSION_UP)
     return;                     /* those of the login say nothing new */
   if (p != NULL)
-    path_heard (p, actions);
+    path_heard (p, actions, pr->cmd.submitted);
   if (actions & (ACTION_CHECK_CAPACITY | ACTION_CHECK_IDENTITY))
     session_look_again (s);
 }

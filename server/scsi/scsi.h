@@ -195,7 +195,10 @@ enum verdict_action {           /* to be done as well; or-ed */
   ACTION_CHECK_ALUA = 2,        /* 2A/06, 2A/07, 29/00..29/04, and 04/0A..04/0C */
   ACTION_CHECK_IDENTITY = 4,    /* 3F/0E (REPORTED LUNS), 3F/03 (INQUIRY) */
   ACTION_LOWER_DEPTH = 8,       /* TASK SET FULL */
-  ACTION_TARGET_RESET = 16,     /* 29/00..29/04 (and 29/07 nexus loss is NOT one) */
+  ACTION_TARGET_RESET = 16,     /* 29/00..29/04, but not 29/03 (and 29/07 nexus
+                                   loss is NOT one): what was cached may be gone */
+  ACTION_TASKS_GONE = 128,      /* 29/00..29/04, 29/07, 2F/..: what was in flight
+                                   may have been aborted without an answer */
   ACTION_CHECK_REGISTRATION = 64,       /* 2A/03, 2A/05: preempted */
   ACTION_DATA_LOST = 32,        /* deferred error: a write acknowledged before may
                                  * be lost; treat as TARGET_RESET for flush */

@@ -140,9 +140,15 @@ attention_actions (uint8_t asc, uint8_t ascq)
       return ACTION_CHECK_CAPACITY | ACTION_CHECK_IDENTITY;
     return 0;
   case 0x29:
-    /* 00..04: power on and resets, cached writes may be gone.  05, 06:
+    /* 00..04: power on and resets, cached writes may be gone; but not by 03,
+     * which is what somebody's task management has done (SPC-4 5.14).  05, 06:
      * transceiver modes.  07: only our nexus was lost, the cache was not. */
-    return ascq <= 0x04 ? ACTION_TARGET_RESET | ACTION_CHECK_ALUA : 0;
+    return ascq == 0x03 ? ACTION_TASKS_GONE | ACTION_CHECK_ALUA
+      : ascq <= 0x04
+      ? ACTION_TASKS_GONE | ACTION_TARGET_RESET | ACTION_CHECK_ALUA
+      : ascq == 0x07 ? ACTION_TASKS_GONE : 0;
+  case 0x2f:                    /* commands cleared, by another initiator or else */
+    return ACTION_TASKS_GONE;
   case 0x2a:
     switch (ascq) {
     case 0x01:                  /* mode parameters: WP, WCE */

@@ -50,9 +50,10 @@ pong (void *opaque)
 }
 
 static void
-tmf_done (void *opaque, uint8_t response)
+tmf_done (void *opaque, struct ffp_task *t, uint8_t response)
 {
   (void) opaque;
+  (void) t;
   (void) response;
 }
 

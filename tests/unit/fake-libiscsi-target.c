@@ -228,6 +228,18 @@ fake_set_logout (struct fake_portal *p, enum fake_logout how)
 }
 
 void
+fake_set_reset (struct fake_portal *p, enum fake_tmf how)
+{
+  SET (p->reset = how);
+}
+
+void
+fake_set_abort (struct fake_portal *p, enum fake_tmf how)
+{
+  SET (p->abort = how);
+}
+
+void
 fake_set_delay (struct fake_portal *p, unsigned min, unsigned max)
 {
   assert (min <= max);

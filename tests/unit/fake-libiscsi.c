@@ -59,7 +59,7 @@ static struct list live = LIST_INIT (live);
 static struct list grave = LIST_INIT (grave);
 static bool eager, stop;
 static uint32_t next_itt;
-static unsigned deaths, eager_callbacks;
+static unsigned deaths, eager_callbacks, resets;
 static struct iscsi_discovery_address *offer;
 static pthread_cond_t work;
 static pthread_t thread;
@@ -246,9 +246,9 @@ reinstate (struct iscsi_context *c)
 /* LOGICAL UNIT RESET: the tasks of every nexus end, and those of the others
  * without an answer (SAM-5 7.7, TAS 0), but with a UNIT ATTENTION. */
 static void
-reset_lun (struct iscsi_context *c, unsigned lun)
+reset_lun (struct fake_portal *p, const struct iscsi_context *c, unsigned lun)
 {
-  const struct fake_disk *d = c->portal->luns[lun];
+  const struct fake_disk *d = p->luns[lun];
   struct list *l, *next, *k, *knext;
 
   list_for_each (l, next, &live) {
@@ -269,6 +269,57 @@ reset_lun (struct iscsi_context *c, unsigned lun)
       cmd->due = fake_now () + 1e6;
     }
   }
+}
+
+/* The task of C that has the tag: executed or not, but not later. */
+static void
+abort_task (struct iscsi_context *c, struct fake_command *tmf)
+{
+  struct list *l, *next;
+
+  tmf->response = 1;            /* no such task */
+  list_for_each (l, next, &c->target) {
+    struct fake_command *cmd = list_entry (l, struct fake_command, node);
+
+    if (cmd->kind != FAKE_CMD_SCSI || cmd->itt != tmf->ritt || cmd->aborted)
+      continue;
+    if (fake_random () % 2)
+      fake_execute_unseen (c->portal, cmd);
+    cmd->aborted = true;
+    cmd->due = fake_now () + 1e6;
+    tmf->response = 0;
+  }
+}
+
+/* Task management.  False: CMD is in a list. */
+static bool
+manage (struct iscsi_context *c, struct fake_command *cmd)
+{
+  const enum fake_tmf how = cmd->kind == FAKE_CMD_LUN_RESET
+    ? c->portal->reset : c->portal->abort;
+  struct list *l, *next;
+
+  if (how == FAKE_TMF_REFUSED)
+    cmd->response = 5;
+  else if (how == FAKE_TMF_LOST) {
+    list_add_tail (&c->target, &cmd->node);
+    cmd->due = fake_now () + 1e6;
+    return false;
+  }
+  else if (cmd->kind == FAKE_CMD_ABORT_TASK)
+    abort_task (c, cmd);
+  else {
+    reset_lun (c->portal, c, cmd->lun);
+    resets++;
+    if (how == FAKE_TMF_DROPS)
+      list_for_each (l, next, &live) {
+        struct iscsi_context *o = list_entry (l, struct iscsi_context, node);
+
+        if (o->state == LOGGED_IN && o != c)
+          close_peer (o);
+      }
+  }
+  return true;
 }
 
 /* CMD's time has come.  It is in no list. */
@@ -323,8 +374,9 @@ execute (struct iscsi_context *c, struct fake_command *cmd)
       return;
     }
     break;
-  case FAKE_CMD_LUN_RESET:
-    reset_lun (c, cmd->lun);
+  case FAKE_CMD_LUN_RESET: case FAKE_CMD_ABORT_TASK:
+    if (!manage (c, cmd))
+      return;
     break;
   case FAKE_CMD_NOP: case FAKE_CMD_DISCOVERY:
     break;
@@ -445,7 +497,6 @@ static void
 deliver (struct iscsi_context *c, struct fake_command *cmd)
 {
   struct scsi_task *task = cmd->task;
-  uint32_t complete = 0;        /* "function complete", RFC 7143 11.6.1 */
   int status = cmd->status;
   void *data = NULL;
 
@@ -492,8 +543,8 @@ deliver (struct iscsi_context *c, struct fake_command *cmd)
   case FAKE_CMD_DISCOVERY:
     data = offer;
     break;
-  case FAKE_CMD_LUN_RESET:
-    data = &complete;
+  case FAKE_CMD_LUN_RESET: case FAKE_CMD_ABORT_TASK:
+    data = &cmd->response;      /* RFC 7143 11.6.1 */
     break;
   case FAKE_CMD_NOP: case FAKE_CMD_LOGOUT:
     break;
@@ -863,6 +914,53 @@ iscsi_task_mgmt_lun_reset_async (struct iscsi_context *c, uint32_t lun,
   return 0;
 }
 
+/* The request and nothing more. */
+int
+iscsi_task_mgmt_async (struct iscsi_context *c, int lun,
+                       enum iscsi_task_mgmt_funcs function, uint32_t ritt,
+                       uint32_t rcmdsn, iscsi_command_cb cb, void *opaque)
+{
+  struct fake_command *cmd;
+
+  (void) rcmdsn;
+  enter (c, "iscsi_task_mgmt_async", false);
+  check_logged_in (c, "iscsi_task_mgmt_async");
+  if (!list_empty (&c->out))
+    misuse ("task management overtakes what is to be ended by it");
+  assert (function == ISCSI_TM_LUN_RESET || function == ISCSI_TM_ABORT_TASK);
+  cmd = command_new (c, function == ISCSI_TM_LUN_RESET ? FAKE_CMD_LUN_RESET
+                     : FAKE_CMD_ABORT_TASK, cb, opaque);
+  cmd->lun = lun_of (lun);
+  cmd->ritt = ritt;
+  assert (cmd->lun < FAKE_MAX_LUNS);
+  leave (c);
+  return 0;
+}
+
+int
+iscsi_scsi_cancel_task (struct iscsi_context *c, struct scsi_task *task)
+{
+  struct list *lists[] = { &c->target, &c->answers, &c->out };
+  struct list *l, *next;
+  int r = -1;
+
+  enter (c, "iscsi_scsi_cancel_task", false);
+  for (unsigned i = 0; i < 3 && r == -1; ++i)
+    list_for_each (l, next, lists[i]) {
+      struct fake_command *cmd = list_entry (l, struct fake_command, node);
+
+      if (cmd->task != task)
+        continue;
+      list_del (&cmd->node);
+      call_back (c, cmd->cb, SCSI_STATUS_CANCELLED, NULL, cmd->opaque);
+      command_free (cmd);
+      r = 0;
+      break;
+    }
+  leave (c);
+  return r;
+}
+
 /* A submit of 1.20.3 sends what it can, and finds out what there is to be
  * found out then: an error ends all tasks, in here. */
 static void
@@ -1053,7 +1151,7 @@ fake_start (unsigned seed)
 
   fake_target_start (seed);
   eager = stop = false;
-  deaths = eager_callbacks = 0;
+  deaths = eager_callbacks = resets = 0;
   pthread_condattr_init (&attr);
   pthread_condattr_setclock (&attr, CLOCK_MONOTONIC);
   pthread_cond_init (&work, &attr);
@@ -1212,6 +1310,20 @@ unsigned
 fake_deaths (void)
 {
   return read_counter (&deaths);
+}
+
+unsigned
+fake_resets (void)
+{
+  return read_counter (&resets);
+}
+
+void
+fake_reset_lun (struct fake_portal *p, unsigned lun)
+{
+  pthread_mutex_lock (&fake_lock);
+  reset_lun (p, NULL, lun);
+  pthread_mutex_unlock (&fake_lock);
 }
 
 unsigned

@@ -85,6 +85,19 @@ enum fake_logout {
 extern void fake_set_connect (struct fake_portal *p, enum fake_connect how);
 extern void fake_set_login (struct fake_portal *p, enum fake_login how,
                             const char *text);
+enum fake_tmf {
+  FAKE_TMF_OK,
+  FAKE_TMF_REFUSED,             /* response 5: not supported */
+  FAKE_TMF_LOST,                /* never answered, and not done */
+  FAKE_TMF_DROPS,               /* done, answered, and all sessions closed */
+};
+/* Of LOGICAL UNIT RESET, and of ABORT TASK. */
+extern void fake_set_reset (struct fake_portal *p, enum fake_tmf how);
+extern void fake_set_abort (struct fake_portal *p, enum fake_tmf how);
+/* LOGICAL UNIT RESET by another initiator. */
+extern void fake_reset_lun (struct fake_portal *p, unsigned lun);
+/* LOGICAL UNIT RESETs that were done, of ours. */
+extern unsigned fake_resets (void);
 extern void fake_set_logout (struct fake_portal *p, enum fake_logout how);
 /* Time from command to answer, in microseconds. */
 extern void fake_set_delay (struct fake_portal *p, unsigned min, unsigned max);
@@ -150,7 +163,7 @@ extern unsigned fake_waiting (struct fake_portal *p);
 
 enum fake_kind {
   FAKE_CMD_SCSI, FAKE_CMD_NOP, FAKE_CMD_LOGIN, FAKE_CMD_LOGOUT,
-  FAKE_CMD_DISCOVERY, FAKE_CMD_LUN_RESET,
+  FAKE_CMD_DISCOVERY, FAKE_CMD_LUN_RESET, FAKE_CMD_ABORT_TASK,
 };
 
 struct fake_command {
@@ -158,6 +171,8 @@ struct fake_command {
   enum fake_kind kind;
   iscsi_command_cb cb;
   void *opaque;
+  uint32_t ritt;                /* of the task to be aborted */
+  uint32_t response;            /* of task management */
   /* FAKE_CMD_SCSI */
   struct scsi_task *task;       /* the caller's */
   uint32_t itt;
@@ -183,6 +198,7 @@ struct fake_portal {
   enum fake_connect connect;
   enum fake_login login;
   enum fake_logout logout;
+  enum fake_tmf reset, abort;
   char login_text[200];
   unsigned delay_min, delay_max;
   bool silent, choked;

@@ -96,10 +96,11 @@ pong (void *opaque)
 }
 
 static void
-tmf_done (void *opaque, uint8_t response)
+tmf_done (void *opaque, struct ffp_task *t, uint8_t response)
 {
   struct world *w = opaque;
 
+  (void) t;
   w->tmfs++;
   w->tmf_response = response;
 }
@@ -995,10 +996,17 @@ test_abort_task (void **state)
   carry (w);
   assert_false (w->op[1].aborted);
   assert_int_equal (w->op[1].dones, 1);
-  assert_int_equal (w->tmfs, 2);
+  assert_int_equal (w->tmfs, 0);
   /* Its slot may be somebody else's by then. */
   submit (w, 1, FFP_READ, 4096);
   carry (w);
+  /* Refused: it goes on. */
+  w->tmf_answer = 5;
+  assert_true (ffp_abort_task (w->f, &w->op[1].t));
+  carry (w);
+  assert_true (w->op[1].busy);
+  assert_int_equal (w->tmfs, 1);
+  assert_int_equal (w->tmf_response, 5);
   execute (w, 0, UINT32_MAX, 0, NULL, 0);
   carry (w);
   assert_int_equal (w->op[1].dones, 2);

@@ -1998,6 +1998,72 @@ attention (unsigned i, uint8_t ascq)
       .status = SCSI_STATUS_CHECK_CONDITION });
 }
 
+/* Another initiator's LOGICAL UNIT RESET, and no answer to what it has aborted:
+ * found out by the UNIT ATTENTION, and sent again. */
+static void
+reset_of_others (enum fake_tmf how, uint8_t checker)
+{
+  struct job j[8];
+  double begin;
+
+  set ("queue-depth", "4");     /* none is left to hear of it */
+  set ("path-checker", checker ? "tur" : "none");
+  serve (2);
+  for (unsigned i = 0; i < 2; ++i) {
+    fake_set_abort (portal[i], how);
+    fake_fault (portal[i], (struct fake_fault) {
+        .opcode = 0x2a, .lun = -1, .count = 4, .hang = true });
+    fake_fault (portal[i], (struct fake_fault) {
+        .opcode = 0x28, .lun = -1, .count = 4, .hang = true });
+  }
+  do_job (OP_FLUSH, 0, 0, 0);
+  for (unsigned i = 0; i < 8; ++i)
+    job_start (&j[i], i % 2 ? OP_WRITE : OP_READ, 8 * (i | 1), 8);
+  wait_for (fake_waiting (portal[0]) + fake_waiting (portal[1]) == 8);
+  for (unsigned i = 0; i < 2; ++i)
+    fake_forget_faults (portal[i]);
+  begin = engine_now ();
+  fake_reset_lun (portal[0], 1);
+  for (unsigned i = 0; i < 8; ++i) {
+    wait_for (j[i].done);
+    pthread_join (j[i].thread, NULL);
+    assert_int_equal (j[i].result, 0);
+  }
+  for (unsigned i = 1; i < 8; i += 2)
+    assert_on_disk (8 * i, 8);
+  if (engine_now () - begin > 4)
+    fail_msg ("it took %.1f s", engine_now () - begin);
+  assert_int_equal (fake_resets (), 0);
+  if (how == FAKE_TMF_OK && log_count (" lost: ") > 0) {
+    log_show ();
+    fail_msg ("a session was lost");
+  }
+}
+
+static void
+others_reset_is_noticed (void **unused)
+{
+  (void) unused;
+  reset_of_others (FAKE_TMF_OK, 1);
+  assert_int_equal (map->fence_stats.in_doubt, 0);
+}
+
+static void
+others_reset_is_noticed_without_checker (void **unused)
+{
+  (void) unused;
+  reset_of_others (FAKE_TMF_OK, 0);
+}
+
+/* A target without ABORT TASK: the session has to end. */
+static void
+abort_task_is_refused (void **unused)
+{
+  (void) unused;
+  reset_of_others (FAKE_TMF_REFUSED, 1);
+  wait_log ("a reset has aborted: the target refused ABORT TASK");
+}
+
 /* Each connection learns of it once. */
 static void
 flush_after_reset (void **unused)
@@ -2009,7 +2075,7 @@ flush_after_reset (void **unused)
   serve (2);
   a = b = map_losses (map);
   for (uint8_t ascq = 0; ascq <= 7; ++ascq) {
-    const bool lost = ascq <= 4;
+    const bool lost = ascq <= 4 && ascq != 3;   /* a reset by a request */
 
     do_job (OP_WRITE, 0, 8, 0);
     /* Perhaps the flush itself hears of it. */
@@ -2151,6 +2217,9 @@ main (void)
     TEST (two_targets_are_two),
     TEST (two_targets_are_one),
     TEST (other_group_told_at_login),
+    TEST (others_reset_is_noticed),
+    TEST (others_reset_is_noticed_without_checker),
+    TEST (abort_task_is_refused),
     TEST (flush_after_reset),
     TEST (reset_with_write_in_flight),
     TEST (flush_after_own_reset),
