@@ -22,6 +22,7 @@ static const char help[] =
   "                                  status: 0 well, 1 degraded, 2 no path, 3 unknown\n"
   "  mpiscsi show [topology|maps|paths|sessions|clients|status] [MAP]\n"
   "  mpiscsi metrics                 OpenMetrics, of all servers\n"
+  "  mpiscsi alive|ready             by exit status: does it answer, has each LUN a path?\n"
   "  mpiscsi watch                   the topology, and then each change\n"
   "  mpiscsi fail|reinstate PATH [MAP]\n"
   "  mpiscsi disablequeueing|restorequeueing MAP|maps\n"
@@ -65,6 +66,8 @@ static const struct {
   { "show", cmd_show, 0, 2, JSON | SOCKET,
     "[topology|maps|paths|sessions|clients|status] [MAP]" },
   { "metrics", cmd_metrics, 0, 0, SOCKET, "" },
+  { "alive", cmd_alive, 0, 0, SOCKET, "" },
+  { "ready", cmd_alive, 0, 0, SOCKET, "" },
   { "watch", cmd_watch, 0, 0, JSON | SOCKET, "" },
   { "fail", cmd_verb, 1, 2, SOCKET, "PATH [MAP]" },
   { "reinstate", cmd_verb, 1, 2, SOCKET, "PATH [MAP]" },

@@ -41,6 +41,7 @@ extern int cmd_usage (const char *fs, ...)
 /* The others: return the exit status. */
 extern int cmd_show (const struct cmd *cmd);            /* cmd-show.c */
 extern int cmd_metrics (const struct cmd *cmd);         /* cmd-metrics.c */
+extern int cmd_alive (const struct cmd *cmd);           /* cmd-alive.c */
 extern int cmd_verb (const struct cmd *cmd);            /* cmd-verb.c */
 extern int cmd_watch (const struct cmd *cmd);           /* cmd-watch.c */
 extern int cmd_discover (const struct cmd *cmd);        /* cmd-discover.c */

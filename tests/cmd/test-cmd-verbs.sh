@@ -109,6 +109,23 @@ assert all(ask("del", 10 + i)["ok"] for i in range(good))
 PY
 assert_equal "sessions afterwards" "$(wc -l <"$tmpdir/sessions")" "$(mpiscsi show sessions | wc -l)"
 
+say "alive and ready"
+mpiscsi add "$q" || :
+wait_shown "$p active ready running"
+wait_shown "$q active ready running"
+mpiscsi alive
+mpiscsi ready
+mpiscsi fail "$p"
+mpiscsi ready
+mpiscsi fail "$q"
+mpiscsi alive
+mpiscsi_fails 1 "$wwid has no active path" ready
+mpiscsi reinstate "$q"
+wait_shown "$q active ready running"
+mpiscsi ready
+mpiscsi reinstate "$p"
+mpiscsi_fails 1 'No such file or directory' alive -s "$tmpdir/nosuch.sock"
+
 say "suspend and resume: what comes waits, and is done then"
 stop_mpiscsi
 make_disk "$tmpdir/disk2" 8M
@@ -154,4 +171,4 @@ mpiscsi_fails 2 'usage: mpiscsi fail PATH' fail
 mpiscsi_fails 2 'serve takes no --json' serve --json
 mpiscsi_fails 2 'unrecognized option' --frob
 mpiscsi_fails 3 'No such file or directory' -ll -s "$tmpdir/nosuch.sock"
-assert_equal "version" "mpiscsi $(sed -n 's/^AC_INIT(\[mpiscsi\], \[\(.*\)\])/\1/p' "$top_srcdir/configure.ac")" "$(mpiscsi --version)"
+assert_equal "version" "mpiscsi $(sed -n 's/^AC_INIT(\[mpiscsi\], \[\([^]]*\)\].*/\1/p' "$top_srcdir/configure.ac")" "$(mpiscsi --version)"
