@@ -16,7 +16,7 @@ serve () {
   rm -f "$tmpdir/nbdkit.pid"
   mark_log
   if is_own && own_arguments "$@"; then
-    background "$mpiscsi_log" "${valgrind[@]}" "$own_command" serve front_end=own "pid_file=$tmpdir/nbdkit.pid" "${own_args[@]}"
+    background "$mpiscsi_log" "${_nbdkit[@]:0:${#_nbdkit[@]}-1}" "$own_command" serve front_end=own "pid_file=$tmpdir/nbdkit.pid" "${own_args[@]}"
   else
     background "$mpiscsi_log" "${_nbdkit[@]}" -f --pidfile "$tmpdir/nbdkit.pid" "$@"
   fi

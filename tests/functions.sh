@@ -240,7 +240,7 @@ launch_mpiscsi () {
   rm -f "$sock" "$tmpdir/nbdkit.pid"
   mark_log
   if is_own && own_arguments "$@"; then
-    background "$mpiscsi_log" "${client_ns[@]}" "${valgrind[@]}" "$own_command" serve front_end=own "unix_socket=$sock" \
+    background "$mpiscsi_log" "${client_ns[@]}" "${_nbdkit[@]:0:${#_nbdkit[@]}-1}" "$own_command" serve front_end=own "unix_socket=$sock" \
                "pid_file=$tmpdir/nbdkit.pid" "${own_extra[@]}" "${own_args[@]}"
   else
     background "$mpiscsi_log" "${client_ns[@]}" "${_nbdkit[@]}" -f -U "$sock" \

@@ -18,6 +18,7 @@
 
 #include "cmd/cmd.h"
 #include "conf/conf.h"
+#include "conf/options.h"
 
 /* Each of nbdkit's threads waits for one request: more of them than its own
  * 16 keep several paths busy, and sleeping ones cost nothing but a stack. */
@@ -414,7 +415,9 @@ take_nbd_options (struct cmd *cmd, struct conf_nbd *nbd, char **taken)
 
     if (equals != NULL) {
       *equals = '\0';
-      r = conf_nbd_set (nbd, cmd->argv[i], equals + 1, err);
+      /* "user" is CHAP's here, as for the plugin. */
+      if (option_find (options, cmd->argv[i], IN_PARAMETERS) == NULL)
+        r = conf_nbd_set (nbd, cmd->argv[i], equals + 1, err);
       *equals = '=';
     }
     if (r == -1) {

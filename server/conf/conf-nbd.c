@@ -57,7 +57,7 @@ const struct option conf_nbd_options[] = {
     "1024", "clients at once" },
   { "connection_memory", OPTION_COUNT, 1, 65536, N (connection_memory), NULL,
     "64", "MiB of data in flight per connection" },
-  { "total_memory", OPTION_COUNT, 1, 1048576, N (total_memory), NULL, "1024",
+  { "total_memory", OPTION_COUNT, 1, 1048576, N (total_memory), NULL, "512",
     "MiB of data in flight in all" },
   { "handshake_timeout", OPTION_SECONDS, 0.1, 86400, N (handshake_timeout),
     NULL, "15", "seconds that a client has to open an export" },
@@ -81,7 +81,7 @@ const struct option conf_nbd_options[] = {
 static const struct conf_nbd defaults = {
   .max_connections = 1024,
   .connection_memory = 64,
-  .total_memory = 1024,
+  .total_memory = 512,
   .handshake_timeout = 15,
 };
 

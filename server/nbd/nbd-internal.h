@@ -126,6 +126,7 @@ struct nbd_server {
 
   double now;                   /* engine_now () of this turn, nearly */
   size_t charged;
+  bool has_room;                /* since the last look: memory was freed */
   struct nbd_slot *slots;       /* idle ones */
   void *buffers[NBD_CLASSES];   /* idle ones, linked by their first bytes */
   size_t idle_bytes;

@@ -2,6 +2,7 @@
 /* The server: start and end, and what is done at the end of each turn. */
 #include <config.h>
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,9 @@
 #include "nbd/nbd-internal.h"
 
 #define TICK 0.25
+/* Larger buffers go back to the system as soon as they are idle and not kept:
+ * else what clients once had in flight would stay ours for ever. */
+#define GIVE_BACK (512 * 1024)
 /* Requests of one client at once, unless the configuration says otherwise. */
 #define MAX_REQUESTS 256
 
@@ -60,8 +64,9 @@ server_turn (void *opaque)
     some = true;
     connection_turn (list_entry (dirty.next, struct nbd_connection, dirty));
   }
-  if (!list_empty (&srv->hungry))
+  if (srv->has_room && !list_empty (&srv->hungry))
     feed_hungry (srv);
+  srv->has_room = false;
   if (some)
     server_idle (srv);
   return !list_empty (&srv->dirty) || service_has_new (srv->engine);
@@ -168,6 +173,7 @@ nbd_server_new (const struct conf_nbd *conf, const char *default_socket,
     snprintf (err, size, "out of memory");
     return NULL;
   }
+  mallopt (M_MMAP_THRESHOLD, GIVE_BACK);
   list_init (&srv->listeners);
   list_init (&srv->connections);
   list_init (&srv->dirty);

@@ -120,6 +120,7 @@ slot_free (struct nbd_slot *slot)
   c->has_room = true;
   c->charged -= slot->charged;
   srv->charged -= slot->charged;
+  srv->has_room |= slot->charged > 0;
   slot->next = srv->slots;
   srv->slots = slot;
 }
