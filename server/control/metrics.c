@@ -44,6 +44,8 @@ VALUE (fence_inherited, o->m->fence.inherited)
 VALUE (fence_pending, o->m->fence.pending)
 VALUE (fence_waiting, o->m->fence.waiting)
 VALUE (fence_recorded, o->m->fence.record == NEXUS_RECORD_KEPT)
+VALUE (map_fenced, o->m->fenced)
+VALUE (map_thin, o->m->thin_thresholds)
 VALUE (hedges, o->m->hedges)
 VALUE (hedges_won, o->m->hedges_won)
 VALUE (hedges_refused, o->m->hedges_refused)
@@ -83,6 +85,12 @@ static const struct family {
   { "mpiscsi_map_queued_commands", "",
     "Commands that wait for a path, or for room on one.", OF_MAP, GAUGE,
     map_queued },
+  { "mpiscsi_map_fenced", "",
+    "1: another host has removed our reservation key; all I/O fails.", OF_MAP,
+    GAUGE, map_fenced },
+  { "mpiscsi_map_thin_thresholds", "",
+    "Soft thresholds that its thin pool has passed.", OF_MAP, COUNTER,
+    map_thin },
   { "mpiscsi_map_queueing", "", "1: no path, and I/O waits for one.", OF_MAP,
     GAUGE, map_queueing },
   { "mpiscsi_map_queueing_seconds", "seconds", "Time spent that way.", OF_MAP,

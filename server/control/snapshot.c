@@ -83,6 +83,9 @@ copy_map (struct snapshot_map *to, const struct map *m)
   to->queue_seconds = m->queue_seconds +
     (m->queueing_since > 0 ? now - m->queueing_since : 0);
   to->queue_timeouts = m->queue_timeouts;
+  to->thin_thresholds = m->thin_thresholds;
+  to->fenced = map_is_fenced (m);
+  to->reservation_key = map_reservation_key (m);
   to->group_switches = m->group_switches;
   to->loads = m->loads;
   to->fence.in_doubt = m->fence_stats.in_doubt;

@@ -64,6 +64,9 @@ struct snapshot_map {
   double queueing_left;         /* seconds; < 0: for ever */
   double queue_seconds;         /* so far, in its whole life */
   uint64_t queue_timeouts, group_switches, loads;
+  uint64_t thin_thresholds;     /* that its pool has passed */
+  bool fenced;                  /* registrant.h */
+  uint64_t reservation_key;     /* 0: none */
   /* Fencing (fence.h): counters of its whole life; and lost sessions that are
    * not fenced yet, writes that wait for that, now. */
   struct {

@@ -3,6 +3,7 @@
  * in it: then the result is NULL, as without memory. */
 #include <config.h>
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "control/topology.h"
@@ -106,7 +107,7 @@ fence_json (const struct snapshot_map *m)
 static json_t *
 map_json (const struct snapshot *s, const struct snapshot_map *m)
 {
-  char sysfs[24], failback[24], queueing[24];
+  char sysfs[24], failback[24], queueing[24], key[24] = "";
   json_t *groups = json_array ();
   uint64_t faults = 0;
 
@@ -120,8 +121,10 @@ map_json (const struct snapshot *s, const struct snapshot_map *m)
   snprintf (sysfs, sizeof sysfs, "map-%u", m->index);
   topology_failback (m, failback, sizeof failback);
   topology_queueing (m, queueing, sizeof queueing);
+  if (m->reservation_key != 0)
+    snprintf (key, sizeof key, "0x%" PRIx64, m->reservation_key);
   return json_pack ("{s:s,s:s,s:s,s:s,s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:I,s:s,s:s,"
-                    "s:s,s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:b,s:b,s:I,s:I,s:I,s:i,s:o,s:o}",
+                    "s:s,s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:b,s:I,s:b,s:s,s:b,s:I,s:I,s:I,s:i,s:o,s:o}",
                     "name", m->name, "uuid", m->facts.wwid, "sysfs", sysfs,
                     "failback", failback, "queueing", queueing,
                     "paths", (int) m->nr_paths,
@@ -141,6 +144,8 @@ map_json (const struct snapshot *s, const struct snapshot_map *m)
                     "block_size", (int) m->facts.block_size,
                     "active", (int) m->nr_active,
                     "thin", (int) m->facts.lbpme,
+                    "thin_thresholds", (json_int_t) m->thin_thresholds,
+                    "fenced", (int) m->fenced, "reservation_key", key,
                     "hedged_reads", (int) m->hedged_reads,
                     "hedges", (json_int_t) m->hedges,
                     "hedges_won", (json_int_t) m->hedges_won,

@@ -391,6 +391,13 @@ map_is_fenced (const struct map *m)
   return m->registrant != NULL && m->registrant->state == REGISTRANT_FENCED;
 }
 
+uint64_t
+map_reservation_key (const struct map *m)
+{
+  return m->registrant != NULL && m->registrant->state != REGISTRANT_NEVER
+    ? m->registrant->key : 0;
+}
+
 void
 map_fenced (struct map *m)
 {

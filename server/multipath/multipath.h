@@ -169,6 +169,9 @@ struct map {
   double queue_seconds;         /* spent that way before */
   double latency_checked;       /* when, last */
   uint64_t queue_timeouts, group_switches, loads;
+  /* UNIT ATTENTION 38/07: how often; when, and when it was said, last. */
+  uint64_t thin_thresholds;
+  double thin_threshold, thin_said;
   uint64_t transfer_limit;      /* bytes of one command */
   /* Of the settings.  Workers look without the lock: a stale value costs one
    * read without a hedge, or some memory. */
@@ -243,6 +246,8 @@ extern void map_choose_group (struct map *m, bool failback);
 /* Its registrant is fenced now: no path is used, I/O fails with EPERM. */
 extern void map_fenced (struct map *m);
 extern bool map_is_fenced (const struct map *m);
+/* That its paths are, or were, registered with; 0: none. */
+extern uint64_t map_reservation_key (const struct map *m);
 /* Tells the observer, if there is one. */
 extern void map_note_change (const struct map *m, const char *fs, ...)
   __attribute__ ((format (printf, 2, 3)));

@@ -515,6 +515,28 @@ path_target_reset (struct path *p)
              "fails", m->name, p->session->name);
 }
 
+/* Each nexus is told once, of the same threshold: told within so many seconds
+ * is told together; and one line a day will do. */
+#define SAME_THRESHOLD 60.0
+#define THRESHOLD_AGAIN 86400.0
+
+static void
+thin_threshold (struct map *m)
+{
+  const double now = engine_now ();
+
+  if (m->thin_threshold == 0 || now - m->thin_threshold > SAME_THRESHOLD)
+    m->thin_thresholds++;
+  m->thin_threshold = now;
+  if (m->thin_said > 0 && now - m->thin_said < THRESHOLD_AGAIN)
+    return;
+  m->thin_said = now;
+  log_warning ("%s: thin provisioning soft threshold reached: the pool that it "
+               "is in gets full; give it more space at the array, or writes "
+               "will fail (said once a day)", m->name);
+  map_note_change (m, "thin provisioning soft threshold reached");
+}
+
 /* What an answer through P says (ACTION_TASKS_GONE, ACTION_TARGET_RESET,
  * ACTION_DATA_LOST), the latter two unless it is what our own reset has done. */
 void
@@ -526,6 +548,8 @@ path_heard (struct path *p, unsigned actions, double submitted)
     p->reset_expected = false;
   if (actions & (ACTION_TARGET_RESET | ACTION_DATA_LOST))
     path_target_reset (p);
+  if (actions & ACTION_THIN_THRESHOLD)
+    thin_threshold (p->map);
 }
 
 /* P has answered a command that would have been refused with a UNIT ATTENTION,

@@ -200,6 +200,7 @@ enum verdict_action {           /* to be done as well; or-ed */
   ACTION_TASKS_GONE = 128,      /* 29/00..29/04, 29/07, 2F/..: what was in flight
                                    may have been aborted without an answer */
   ACTION_CHECK_REGISTRATION = 64,       /* 2A/03, 2A/05: preempted */
+  ACTION_THIN_THRESHOLD = 256,          /* 38/07: the pool gets full */
   ACTION_DATA_LOST = 32,        /* deferred error: a write acknowledged before may
                                  * be lost; treat as TARGET_RESET for flush */
 };

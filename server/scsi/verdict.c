@@ -163,6 +163,8 @@ attention_actions (uint8_t asc, uint8_t ascq)
     default:
       return 0;
     }
+  case 0x38:                    /* 07: thin provisioning soft threshold */
+    return ascq == 0x07 ? ACTION_THIN_THRESHOLD : 0;
   case 0x3f:
     switch (ascq) {
     case 0x03:                  /* inquiry data */

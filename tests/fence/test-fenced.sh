@@ -50,6 +50,9 @@ io "EPERM EPERM"
 assert_no_match "keys" '0xabc' "$(keys)"
 assert_equal "lines about it" 1 "$(count_log 'fenced: the reservation key')"
 assert_match "show" "$(quote_re "${ours[0]}") +failed fenced running" "$(mpiscsi -ll)"
+assert_match "metrics" 'mpiscsi_map_fenced\{[^}]*\} 1' "$(mpiscsi metrics)"
+assert_match "json" '"fenced": ?true' "$(mpiscsi show maps --json)"
+assert_match "json" '"reservation_key": ?"0xabc"' "$(mpiscsi show maps --json)"
 assert_equal "paths that are fenced" 2 "$(mpiscsi -ll --json | grep -o '"path_st": *"fenced"' | wc -l)"
 
 say "its connections are cut, and come back: still fenced"
@@ -68,7 +71,7 @@ start_again () { # [PARAMETER]...
 stop_mpiscsi
 start_again
 kill -KILL "$mpiscsi_pid"
-wait "$mpiscsi_pid" 2>/dev/null || :
+{ wait "$mpiscsi_pid"; } 2>/dev/null || :     # and what bash says of it
 mpiscsi_pid=
 start_again
 stop_mpiscsi

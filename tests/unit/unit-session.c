@@ -2102,6 +2102,26 @@ flush_after_reset (void **unused)
   }
 }
 
+/* Each path is told of it; one line, one event, no error. */
+static void
+thin_threshold (void **unused)
+{
+  (void) unused;
+  set ("path-checker", "none");
+  serve (2);
+  wait_for (active () == 2);
+  for (unsigned i = 0; i < 2; ++i)
+    fake_fault (portal[i], (struct fake_fault) {
+        .opcode = -1, .lun = 1, .count = 2, .key = 6, .asc = 0x38, .ascq = 7,
+        .status = SCSI_STATUS_CHECK_CONDITION });
+  for (unsigned i = 0; i < 8; ++i)
+    do_job (OP_WRITE, i, 1, 0);
+  assert_int_equal (log_count ("thin provisioning soft threshold reached"), 1);
+  engine_lock (engine);
+  assert_int_equal (map->thin_thresholds, 1);
+  engine_unlock (engine);
+}
+
 /* A write was done before the reset, and its answer is read after it was heard of
  * through another path. */
 static void
@@ -2228,6 +2248,7 @@ main (void)
     TEST (redirected_in_a_circle),
     TEST (no_lun),
     TEST (not_that_lun),
+    TEST (thin_threshold),
     TEST (isids),
     TEST (two_sessions_to_a_portal),
     TEST (two_disks_with_one_name),
