@@ -51,7 +51,7 @@ warn_settings (void *opaque, const char *text)
            text_safe (text, line, sizeof line));
 }
 
-/* Of a file that is read again: the engine's lock is held. */
+/* Of a file that is read again. */
 static void
 warn_reconfigured (void *opaque, const char *text)
 {
@@ -109,20 +109,18 @@ remember (const char *key, const char *value)
   return 0;
 }
 
-/* Called by the engine in its service thread, with its lock held. */
-static int
-reconfigure (void *opaque, char *err, size_t size)
+/* A thread of its own: the file may be on a disk that hangs. */
+static struct settings *
+reread (void *opaque, char *err, size_t size)
 {
   struct settings *new = settings_new ();
   struct parameter *p;
   char why[ERR_SIZE];
 
   (void) opaque;
-  if (new == NULL || nr_retired == sizeof retired / sizeof retired[0]) {
-    snprintf (err, size, new ? "reconfigured too often: restart the server"
-              : "out of memory");
-    settings_free (new);
-    return -1;
+  if (new == NULL) {
+    snprintf (err, size, "out of memory");
+    return NULL;
   }
   new->warn = warn_reconfigured;
   for (p = parameters; p != NULL; p = p->next)
@@ -130,6 +128,19 @@ reconfigure (void *opaque, char *err, size_t size)
       break;
   if (p != NULL || settings_check (new, why) == -1) {
     snprintf (err, size, "%s", why);
+    settings_free (new);
+    return NULL;
+  }
+  return new;
+}
+
+/* The service thread, with the engine's lock. */
+static int
+reconfigure (void *opaque, struct settings *new, char *err, size_t size)
+{
+  (void) opaque;
+  if (nr_retired == sizeof retired / sizeof retired[0]) {
+    snprintf (err, size, "reconfigured too often: restart the server");
     settings_free (new);
     return -1;
   }
@@ -265,6 +276,7 @@ start_serving (void)
   if (!guard_is_installed ())
     log_warning ("this libiscsi cannot be guarded against targets that break "
                  "the protocol");
+  engine->reread = reread;
   engine->reconfigure = reconfigure;
   /* Without it nothing can be shown or steered, but the disk is served;
    * unless it was asked for. */

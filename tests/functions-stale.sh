@@ -6,9 +6,10 @@ requires command -v python3
 proxy=$top_builddir/tests/fake/iscsi-proxy
 [ -x "$proxy" ] || fail "no $proxy: run make check"
 
-# start_proxy TARGET_PORTAL...: $proxied has the portals of the proxy.
+# start_proxy [OPTION] TARGET_PORTAL...: $proxied has the portals of the proxy.
 start_proxy () {
   local p args=()
+  while [[ $1 = --* ]]; do args+=("$1"); shift; done
   for p; do args+=(--listen "127.0.0.1:0=$p"); done
   rm -f "$tmpdir/proxy.log"
   background "$tmpdir/proxy.log" "$proxy" --control "$tmpdir/proxy.sock" "${args[@]}"

@@ -20,6 +20,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <jansson.h>
+
 #include "cmd/cmd.h"
 #include "conf/conf.h"
 #include "control/control.h"
@@ -37,6 +39,8 @@ struct own {
   const struct cmd *cmd;
   const struct conf_nbd *nbd;
   struct settings *settings;
+  const struct settings *first; /* those of the start */
+  struct reread *reading;       /* by SIGHUP; NULL: not now */
   struct retired {              /* settings before a reconfigure: somebody may
                                    still look at them */
     struct retired *next;
@@ -210,20 +214,24 @@ child_ended (struct own *own)
 
 /* ---- while it serves --------------------------------------------------------------- */
 
+/* A thread of its own: the file may be on a disk that hangs. */
+static struct settings *
+reread (void *opaque, char *err, size_t size)
+{
+  const struct own *own = opaque;
+
+  return cmd_settings_again (own->cmd, own->first, err, size);
+}
+
 static int
-reconfigure (void *opaque, char *err, size_t size)
+reconfigure (void *opaque, struct settings *new, char *err, size_t size)
 {
   struct own *own = opaque;
   struct retired *r = malloc (sizeof *r);
-  struct settings *new;
 
   if (r == NULL) {
     snprintf (err, size, "out of memory");
-    return -1;
-  }
-  new = cmd_settings_again (own->cmd, own->settings, err, size);
-  if (new == NULL) {
-    free (r);
+    settings_free (new);
     return -1;
   }
   r->settings = own->settings;
@@ -237,11 +245,26 @@ reconfigure (void *opaque, char *err, size_t size)
   return 0;
 }
 
+/* By SIGHUP. */
+static void
+reconfigured (void *opaque, json_t *answer)
+{
+  const char *why = json_string_value (json_object_get (answer, "error"));
+  struct own *own = opaque;
+
+  own->reading = NULL;
+  if (why != NULL)
+    log_error ("SIGHUP: %s", why);
+  else
+    log_info ("SIGHUP: reconfigured");
+  json_decref (answer);
+}
+
 static void
 signal_cb (EV_P_ ev_signal *w, int revents)
 {
   struct own *own = w->data;
-  char err[ERR_SIZE];
+  json_t *error = NULL;
 
   (void) loop;
   (void) revents;
@@ -250,10 +273,10 @@ signal_cb (EV_P_ ev_signal *w, int revents)
     child_ended (own);
     break;
   case SIGHUP:
-    if (reconfigure (own, err, sizeof err) == -1)
-      log_error ("SIGHUP: not changed: %s", err);
-    else
-      log_info ("SIGHUP: reconfigured");
+    if (own->reading == NULL)
+      own->reading = control_reread (own->engine, reconfigured, own, &error);
+    if (error != NULL)
+      reconfigured (own, error);
     break;
   default:
     log_info ("SIG%s: the server ends", sigabbrev_np (w->signum));
@@ -276,6 +299,9 @@ watch_signals (struct own *own)
 static void
 unwatch_signals (struct own *own)
 {
+  if (own->reading != NULL)
+    control_reread_cancel (own->reading);
+  own->reading = NULL;
   for (unsigned i = 0; i < sizeof own->signals / sizeof own->signals[0]; ++i)
     ev_signal_stop (own->engine->loop, &own->signals[i]);
 }
@@ -315,6 +341,8 @@ start_engine (struct own *own)
                  "the protocol");
   /* Already for the start: the keeper needs the lock meanwhile. */
   service_own_loop (own->engine);
+  own->first = own->settings;
+  own->engine->reread = reread;
   own->engine->reconfigure = reconfigure;
   own->engine->reconfigure_opaque = own;
   /* Without it nothing can be shown or steered, but the disk is served;

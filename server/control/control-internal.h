@@ -46,6 +46,8 @@ struct client {
   struct list node;             /* control->clients */
   int fd;
   bool watching;
+  struct reread *reading;       /* the configuration, for it; no requests until
+                                   that is answered */
   bool closing;                 /* once all is written */
   struct persist *persist;      /* its answer is waited for; NULL: none is */
   bool dead;                    /* set under the lock by control_note_*;

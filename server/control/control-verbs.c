@@ -395,19 +395,6 @@ do_rescan (struct engine *e, const struct control_request *req)
                       : "");
 }
 
-static json_t *
-do_reconfigure (struct engine *e)
-{
-  char err[ERR_SIZE] = "";
-
-  if (e->reconfigure == NULL)
-    return control_error ("this server cannot read its configuration again");
-  if (e->reconfigure (e->reconfigure_opaque, err, sizeof err) == -1)
-    return control_error ("not changed: %s", err);
-  log_info ("reconfigured by the administrator");
-  return answer_text ("reconfigured");
-}
-
 json_t *
 control_do (struct engine *e, const struct control_request *req)
 {
@@ -424,8 +411,8 @@ control_do (struct engine *e, const struct control_request *req)
     return do_suspend (e, req);
   case CONTROL_ADD: case CONTROL_DEL:
     return do_portal (e, req);
-  case CONTROL_RECONFIGURE:
-    return do_reconfigure (e);
+  case CONTROL_RECONFIGURE:     /* control.c: it takes its time */
+    break;
   case CONTROL_WATCH:
     return json_pack ("{s:i,s:b,s:b}", "version", CONTROL_VERSION, "ok", 1,
                       "watching", 1);

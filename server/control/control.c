@@ -94,6 +94,8 @@ control_client_free (struct client *cl)
 {
   struct control *c = cl->source.control;
 
+  if (cl->reading != NULL)
+    control_reread_cancel (cl->reading);
   ev_io_stop (c->engine->loop, &cl->source.io);
   list_del (&cl->source.node);
   list_del (&cl->node);
@@ -115,6 +117,8 @@ control_client_wait (struct client *cl)
   struct ev_loop *loop = source->control->engine->loop;
   int events = EV_READ;
 
+  if (cl->reading != NULL)
+    return;
   if (cl->out_at < cl->out_len)
     events = EV_WRITE;
   else if (memchr (cl->in, '\n', cl->in_len) != NULL) {
@@ -223,6 +227,18 @@ client_persist (struct client *cl, const struct control_request *req)
   return cl->persist != NULL || client_answer (cl, error);
 }
 
+static void
+reread_done (void *opaque, json_t *json)
+{
+  struct client *cl = opaque;
+
+  cl->reading = NULL;
+  if (client_answer (cl, json))
+    control_client_wait (cl);
+  else
+    control_client_free (cl);
+}
+
 /* LEN bytes of IN are one line. */
 static bool
 client_request (struct client *cl, size_t len)
@@ -237,6 +253,12 @@ client_request (struct client *cl, size_t len)
     good = client_answer (cl, control_error ("%s", err));
   else if (req.command == CONTROL_PERSIST)
     good = client_persist (cl, &req);
+  else if (req.command == CONTROL_RECONFIGURE) {
+    json_t *error = NULL;
+
+    cl->reading = control_reread (e, reread_done, cl, &error);
+    good = cl->reading != NULL || client_answer (cl, error);
+  }
   else {
     good = client_answer (cl, control_do (e, &req));
     if (req.command == CONTROL_WATCH && good && !cl->watching) {
@@ -362,7 +384,7 @@ tick_cb (EV_P_ ev_timer *w, int revents)
     if (cl->persist != NULL)
       continue;
     if (cl->dead || (pending && now - cl->last_progress > CONTROL_STUCK) ||
-        (!pending && !cl->watching &&
+        (!pending && !cl->watching && cl->reading == NULL &&
          now - cl->last_request > CONTROL_IDLE))
       control_client_free (cl);
   }

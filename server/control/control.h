@@ -67,4 +67,13 @@ extern struct json_t *control_do (struct engine *e,
 extern struct json_t *control_error (const char *fs, ...)
   __attribute__ ((format (printf, 1, 2)));
 
+/* control-reread.c: `reconfigure`, and SIGHUP.  DONE gets the answer, a new reference; NULL:
+ * *error is it, at once. */
+struct reread;
+extern struct reread *control_reread (struct engine *e,
+                                      void (*done) (void *opaque,
+                                                    struct json_t *answer),
+                                      void *opaque, struct json_t **error);
+extern void control_reread_cancel (struct reread *reread);
+
 #endif /* MPISCSI_CONTROL_H */

@@ -27,6 +27,7 @@ struct control;
 struct engine;
 struct gate_ops;
 struct map;
+struct map_names;
 struct nexus_keeper;
 struct path;
 struct portal;
@@ -173,10 +174,14 @@ struct engine {
   struct metrics_http *metrics; /* metrics-http.c; NULL: no listener */
   struct control *control;      /* control.c; NULL: no socket */
   struct nexus_keeper *nexus;   /* nexus.c; NULL: nothing is kept */
+  struct map_names *names;      /* map-name.c; NULL: not read yet */
   struct registrants *registrants;      /* registrant.h; NULL: none */
-  /* Service thread, lock held: read the configuration again.  0, or -1 with
-   * one line in err.  NULL: there is none. */
-  int (*reconfigure) (void *opaque, char *err, size_t size);
+  /* For `reconfigure`; NULL: there is nothing to read again.  A thread of its own,
+   * no lock: reads the configuration.  NULL, and one line in err. */
+  struct settings *(*reread) (void *opaque, char *err, size_t size);
+  /* Service thread, lock held: takes what was read.  0, or -1 and err. */
+  int (*reconfigure) (void *opaque, struct settings *settings, char *err,
+                      size_t size);
   void *reconfigure_opaque;
 };
 

@@ -32,6 +32,16 @@ portal_group_told (struct session *s, int tag)
   s->portal.tpgt = tag;
 }
 
+/* Who debugs libiscsi gets its log, as without us; but LIBISCSI_DEBUG changes
+ * nothing of what we do. */
+static int
+debug_level (void)
+{
+  const char *level = getenv ("LIBISCSI_DEBUG");
+
+  return level ? atoi (level) : 0;
+}
+
 static void
 log_cb (int level, const char *message)
 {
@@ -40,7 +50,8 @@ log_cb (int level, const char *message)
   unsigned long tag;
   char *end;
 
-  (void) level;
+  if (level <= debug_level ())
+    iscsi_log_to_stderr (level, message);
   if (s == NULL || strncmp (message, key, sizeof key - 1) != 0)
     return;
   message += sizeof key - 1;
@@ -56,18 +67,20 @@ log_cb (int level, const char *message)
 void
 portal_group_listen (struct session *s)
 {
-  /* Who debugs libiscsi wants its log; and a relay has all keys itself. */
-  if (session_is_own () || getenv ("LIBISCSI_DEBUG") != NULL)
+  const int level = debug_level ();
+
+  if (session_is_own ())        /* a relay has all keys itself */
     return;
   iscsi_set_log_fn (s->ctx, log_cb);
-  iscsi_set_log_level (s->ctx, LOGIN_REPLY_LEVEL);
+  iscsi_set_log_level (s->ctx, level > LOGIN_REPLY_LEVEL ? level
+                       : LOGIN_REPLY_LEVEL);
 }
 
 void
 portal_group_known (struct session *s)
 {
-  if (s->ctx != NULL && getenv ("LIBISCSI_DEBUG") == NULL)
-    iscsi_set_log_level (s->ctx, 0);
+  if (s->ctx != NULL)
+    iscsi_set_log_level (s->ctx, debug_level ());
 }
 
 int

@@ -1,48 +1,32 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Host names: getaddrinfo blocks, so it runs in a thread of its own.  The
- * thread and the loop share a job; the last of the two frees it, so that a name
- * service that hangs holds up nothing, not even the end. */
+/* Host names of portals.  See resolve.h. */
 #include <config.h>
 
 #include <errno.h>
 #include <netdb.h>
-#include <pthread.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "conf/conf.h"
+#include "engine/offload.h"
 #include "iscsi/resolve.h"
 
 struct resolve_job {
-  pthread_mutex_t lock;         /* covers refs, wanted, and the two results */
-  unsigned refs;
-  bool wanted;                  /* false: cancelled, the loop may be gone */
-  char address[640];            /* all of them; "" on error */
-  char error[300];
-  char host[256];
-  uint16_t port;
-  /* The loop's. */
-  struct ev_loop *loop;
-  ev_async answered;
+  struct offload *offload;
   void (*done) (void *opaque, const char *address, const char *error);
   void *opaque;
 };
 
-static void
-unref (struct resolve_job *job)
-{
-  unsigned left;
-
-  pthread_mutex_lock (&job->lock);
-  left = --job->refs;
-  pthread_mutex_unlock (&job->lock);
-  if (left == 0) {
-    pthread_mutex_destroy (&job->lock);
-    free (job);
-  }
-}
+/* The thread's. */
+struct question {
+  char host[256];
+  uint16_t port;
+  char address[640];            /* all of them; "" on error */
+  char error[300];
+};
 
 /* Writes "ip:port" or "[ip]:port", with blanks between several, in the order of
  * the resolver; or an error.  What does not fit is left out. */
@@ -75,38 +59,23 @@ look_up (const char *host, uint16_t port, int flags, char *address,
               r == EAI_SYSTEM ? strerror (errno) : gai_strerror (r));
 }
 
-static void *
-resolver (void *opaque)
+static void
+ask (void *data)
 {
-  struct resolve_job *job = opaque;
-  char address[640], error[300];
+  struct question *q = data;
 
-  look_up (job->host, job->port, 0, address, sizeof address, error,
-           sizeof error);
-  pthread_mutex_lock (&job->lock);
-  memcpy (job->address, address, sizeof address);
-  memcpy (job->error, error, sizeof error);
-  if (job->wanted)
-    ev_async_send (job->loop, &job->answered);
-  pthread_mutex_unlock (&job->lock);
-  unref (job);
-  return NULL;
+  look_up (q->host, q->port, 0, q->address, sizeof q->address, q->error,
+           sizeof q->error);
 }
 
 static void
-answered_cb (EV_P_ ev_async *w, int revents)
+answered (void *opaque, void *data)
 {
-  struct resolve_job *job = w->data;
-  char address[640], error[300];
+  struct resolve_job *job = opaque;
+  const struct question *q = data;
 
-  (void) revents;
-  pthread_mutex_lock (&job->lock);
-  memcpy (address, job->address, sizeof address);
-  memcpy (error, job->error, sizeof error);
-  pthread_mutex_unlock (&job->lock);
-  ev_async_stop (EV_A_ w);
-  job->done (job->opaque, address[0] ? address : NULL, error);
-  unref (job);
+  job->done (job->opaque, q->address[0] ? q->address : NULL, q->error);
+  free (job);
 }
 
 bool
@@ -126,41 +95,27 @@ resolve_start (struct ev_loop *loop, const struct portal *portal,
                void *opaque)
 {
   struct resolve_job *job = calloc (1, sizeof *job);
-  pthread_attr_t attr;
-  pthread_t thread;
+  struct question *q = calloc (1, sizeof *q);
 
-  if (job == NULL)
-    return NULL;
-  pthread_mutex_init (&job->lock, NULL);
-  job->refs = 2;
-  job->wanted = true;
-  job->loop = loop;
+  if (job == NULL || q == NULL)
+    goto fail;
   job->done = done;
   job->opaque = opaque;
-  snprintf (job->host, sizeof job->host, "%s", portal->host);
-  job->port = portal->port;
-  ev_async_init (&job->answered, answered_cb);
-  job->answered.data = job;
-  ev_async_start (loop, &job->answered);
+  snprintf (q->host, sizeof q->host, "%s", portal->host);
+  q->port = portal->port;
+  job->offload = offload_start (loop, ask, answered, free, q, job);
+  if (job->offload != NULL)
+    return job;
 
-  pthread_attr_init (&attr);
-  pthread_attr_setdetachstate (&attr, PTHREAD_CREATE_DETACHED);
-  if (pthread_create (&thread, &attr, resolver, job) != 0) {
-    job->refs = 1;
-    snprintf (job->error, sizeof job->error, "cannot start a thread to "
-              "resolve '%s'", job->host);
-    ev_async_send (loop, &job->answered);
-  }
-  pthread_attr_destroy (&attr);
-  return job;
+ fail:
+  free (job);
+  free (q);
+  return NULL;
 }
 
 void
 resolve_cancel (struct resolve_job *job)
 {
-  ev_async_stop (job->loop, &job->answered);
-  pthread_mutex_lock (&job->lock);
-  job->wanted = false;
-  pthread_mutex_unlock (&job->lock);
-  unref (job);
+  offload_cancel (job->offload);
+  free (job);
 }

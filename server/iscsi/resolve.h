@@ -16,7 +16,8 @@ extern bool resolve_numeric (const struct portal *portal, char *address,
                              size_t size);
 /* Else: looks it up in a thread of its own, and calls DONE from the loop: with
  * its addresses, blanks in between, in the resolver's order, or with NULL and
- * what is wrong.  The job is gone then.  NULL: no memory. */
+ * what is wrong.  The job is gone then.  NULL: no memory, or
+ * no thread. */
 extern struct resolve_job *resolve_start (
   struct ev_loop *loop, const struct portal *portal,
   void (*done) (void *opaque, const char *address, const char *error),

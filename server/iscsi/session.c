@@ -210,7 +210,7 @@ act_resolve (struct session *s)
   }
   s->resolving = resolve_start (s->engine->loop, &s->portal, resolved, s);
   if (s->resolving == NULL)
-    session_kill (s, FAIL_RESOLVE, "out of memory");
+    session_kill (s, FAIL_RESOLVE, "no memory, or no thread, to resolve it");
 }
 
 static void

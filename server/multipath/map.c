@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rules/bindings.h"
 #include "conf/conf.h"
 #include "multipath/multipath.h"
 #include "multipath/gate.h"
@@ -32,28 +31,6 @@ ops_of (enum selector_kind kind)
   return &selector_round_robin;
 }
 
-/* The alias; with user_friendly_names "mpathN", the same one each time; else
- * the WWID.  NULL: no memory. */
-static char *
-map_name (const struct map *m)
-{
-  char err[ERR_SIZE];
-  char *name;
-
-  if (m->settings.alias)
-    return strdup (m->settings.alias);
-  if (m->settings.user_friendly_names) {
-    name = bindings_alias (m->engine->settings->bindings_file,
-                           m->settings.alias_prefix, m->wwid,
-                           !m->engine->keeps_nothing, err);
-    if (name != NULL)
-      return name;
-    if (err[0] != '\0')
-      log_warning ("%s: no friendly name: %s", m->wwid, err);
-  }
-  return strdup (m->wwid);
-}
-
 static void start_queueing (struct map *m);
 
 struct map *
@@ -71,8 +48,7 @@ map_new (struct engine *e, const struct lu_facts *facts, const char *target)
     free (m);
     return NULL;
   }
-  m->name = map_name (m);
-  if (m->name == NULL) {
+  if (map_choose_name (m) == -1) {
     map_settings_free (&m->settings);
     free (m);
     return NULL;
@@ -102,23 +78,17 @@ map_reconfigure (struct map *m)
     : list_entry (m->paths.next, struct path, map_node);
   struct map_settings settings, old = m->settings;
   struct list *l, *next;
-  char *name;
 
   if (conf_resolve (m->engine->settings, &m->facts,
                     first ? first->session->target : NULL, &settings) == -1)
     return -1;
   m->settings = settings;
-  name = map_name (m);
-  if (name == NULL) {
+  if (map_choose_name (m) == -1) {
     m->settings = old;
     map_settings_free (&settings);
     return -1;
   }
   map_settings_free (&old);
-  if (strcmp (name, m->name) != 0)
-    log_info ("%s: is now named %s", m->name, name);
-  free (m->name);
-  m->name = name;
   m->bad_prio = false;
   m->hedges = m->settings.hedged_reads;
   list_for_each (l, next, &m->paths)
@@ -140,7 +110,7 @@ map_free (struct map *m)
   map_works_cancel (m);
   list_del (&m->node);
   free (m->groups);
-  free (m->name);
+  map_forget_name (m);
   map_settings_free (&m->settings);
   free (m);
 }
@@ -477,6 +447,7 @@ map_path_reinstated (struct map *m, struct path *p)
 void
 map_check (struct map *m, double now)
 {
+  map_check_name (m, now);
   if (m->failback_at > 0 && now >= m->failback_at)
     map_choose_group (m, true);
   if (m->nr_active == 0 && m->no_path_until > 0 && now >= m->no_path_until) {

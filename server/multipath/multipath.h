@@ -112,6 +112,8 @@ struct map {
   struct work retry_start;
   struct work fencing;          /* gate_check */
   char *name;                   /* alias, else WWID */
+  struct offload *naming;       /* its friendly name is being looked up */
+  double naming_since;          /* and waited for; 0: not, or not any more */
   char wwid[WWID_SIZE];
   char target[ISCSI_NAME_SIZE]; /* where it was found first */
   struct lu_facts facts;        /* of the first path; all others agree */
@@ -231,6 +233,16 @@ extern void session_give_grace (struct session *s);
 extern void path_free (struct path *p);
 /* path-loss.c: service thread.  From the tick: dev_loss_tmo. */
 extern void session_check_loss (struct session *s, double now);
+/* map-name.c: lock held.  Sets m->name, by its settings; -1: no memory, as it
+ * was. */
+extern int map_choose_name (struct map *m);
+extern void map_forget_name (struct map *m);
+/* It will not be another one in a moment. */
+extern bool map_is_named (const struct map *m);
+extern void map_check_name (struct map *m, double now);
+/* No lock, before anything is served: reads the bindings file.  Once. */
+extern void map_names_start (struct engine *e);
+extern void map_names_free (struct engine *e);
 /* map.c: lock held. */
 extern struct map *map_new (struct engine *e, const struct lu_facts *facts,
                             const char *target);

@@ -80,28 +80,26 @@ find_or_add (FILE *fp, const char *prefix, const char *wwid, bool add)
   return found;
 }
 
-char *
-bindings_alias (const char *file, const char *prefix, const char *wwid,
-                bool add, char err[ERR_SIZE])
+/* NULL: err. */
+static FILE *
+open_locked (const char *file, bool write, char path[512], char err[ERR_SIZE])
 {
-  char path[512];
   const char *why;
-  char *alias;
   FILE *fp;
   int fd;
 
   err[0] = '\0';
   if (file)
-    snprintf (path, sizeof path, "%s", file);
+    snprintf (path, 512, "%s", file);
   else
-    state_file ("bindings", path, sizeof path);
-  fd = state_open (path, add ? O_RDWR : O_RDONLY, &why);
+    state_file ("bindings", path, 512);
+  fd = state_open (path, write ? O_RDWR : O_RDONLY, &why);
   if (fd == -1) {
-    if (add || errno != ENOENT)
+    if (write || errno != ENOENT)
       snprintf (err, ERR_SIZE, "cannot open bindings file %s: %s", path, why);
     return NULL;
   }
-  fp = fdopen (fd, add ? "r+" : "r");
+  fp = fdopen (fd, write ? "r+" : "r");
   if (fp == NULL || !state_lock (fd)) {
     snprintf (err, ERR_SIZE, "bindings file %s: %s", path,
               strerrordesc_np (errno));
@@ -111,6 +109,19 @@ bindings_alias (const char *file, const char *prefix, const char *wwid,
       close (fd);
     return NULL;
   }
+  return fp;
+}
+
+char *
+bindings_alias (const char *file, const char *prefix, const char *wwid,
+                bool add, char err[ERR_SIZE])
+{
+  char path[512];
+  FILE *fp = open_locked (file, add, path, err);
+  char *alias;
+
+  if (fp == NULL)
+    return NULL;
   errno = 0;
   alias = find_or_add (fp, prefix, wwid, add);
   if (alias == NULL && (add || errno == ENOMEM))
@@ -118,4 +129,78 @@ bindings_alias (const char *file, const char *prefix, const char *wwid,
               strerrordesc_np (errno));
   fclose (fp);                  /* lets go of the lock */
   return alias;
+}
+
+/* ---- all of it ------------------------------------------------------------- */
+
+struct binding {
+  struct binding *next;
+  char *wwid, *alias;
+};
+
+struct bindings {
+  struct binding *first;
+};
+
+void
+bindings_free (struct bindings *b)
+{
+  while (b != NULL && b->first != NULL) {
+    struct binding *next = b->first->next;
+
+    free (b->first->wwid);
+    free (b->first->alias);
+    free (b->first);
+    b->first = next;
+  }
+  free (b);
+}
+
+const char *
+bindings_find (const struct bindings *b, const char *wwid)
+{
+  for (const struct binding *one = b->first; one != NULL; one = one->next)
+    if (strcmp (one->wwid, wwid) == 0)
+      return one->alias;
+  return NULL;
+}
+
+int
+bindings_note (struct bindings *b, const char *wwid, const char *alias)
+{
+  struct binding *one = calloc (1, sizeof *one);
+
+  if (one == NULL || (one->wwid = strdup (wwid)) == NULL ||
+      (one->alias = strdup (alias)) == NULL) {
+    if (one != NULL)
+      free (one->wwid);
+    free (one);
+    return -1;
+  }
+  one->next = b->first;
+  b->first = one;
+  return 0;
+}
+
+struct bindings *
+bindings_load (const char *file, char err[ERR_SIZE])
+{
+  char path[512], line[1024], alias[256], id[512];
+  FILE *fp = open_locked (file, false, path, err);
+  struct bindings *b;
+
+  if (fp == NULL)
+    return NULL;
+  b = calloc (1, sizeof *b);
+  while (b != NULL && fgets (line, sizeof line, fp))
+    /* The first line of a disk counts. */
+    if (line[0] != '#' && sscanf (line, "%255s %511s", alias, id) == 2 &&
+        bindings_find (b, id) == NULL && bindings_note (b, id, alias) == -1) {
+      bindings_free (b);
+      b = NULL;
+    }
+  if (b == NULL)
+    snprintf (err, ERR_SIZE, "bindings file %s: out of memory", path);
+  fclose (fp);
+  return b;
 }

@@ -13,6 +13,15 @@
  * file is locked meanwhile. */
 extern char *bindings_alias (const char *file, const char *prefix,
                              const char *wwid, bool add, char err[ERR_SIZE]);
+/* All of the file, as it is now.  NULL: err says why, "" if there is none. */
+struct bindings;
+extern struct bindings *bindings_load (const char *file, char err[ERR_SIZE]);
+extern void bindings_free (struct bindings *b);
+/* The alias of WWID; NULL: it has none there. */
+extern const char *bindings_find (const struct bindings *b, const char *wwid);
+/* -1: no memory. */
+extern int bindings_note (struct bindings *b, const char *wwid,
+                          const char *alias);
 /* "a" for 0 ... "z", "aa" ...: as disks are named.  Returns buf. */
 extern const char *bindings_suffix (unsigned n, char *buf, size_t size);
 

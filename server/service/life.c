@@ -234,6 +234,7 @@ engine_free (struct engine *e)
   while (!list_empty (&e->maps))
     map_free (list_entry (e->maps.next, struct map, node));
   registrants_free (e);
+  map_names_free (e);
   engine_unlock (e);
   engine_destroy (e);
 }

@@ -167,6 +167,7 @@ engine_start (struct engine *e)
   const struct settings *st = e->settings;
   size_t i;
 
+  map_names_start (e);
   registrants_start (e);
   for (i = 0; i < st->nr_portals; ++i)
     engine_add_portal (e, &st->portals[i], false);
@@ -205,6 +206,9 @@ engine_all_settled (struct engine *e)
 
   list_for_each (l, next, &e->sessions)
     if (!list_entry (l, struct session, node)->settled)
+      return false;
+  list_for_each (l, next, &e->maps)
+    if (!map_is_named (list_entry (l, struct map, node)))
       return false;
   return true;
 }

@@ -407,6 +407,8 @@ without_digests (struct bytes *out, const char *pair, size_t n)
   }
 }
 
+bool hide_group;
+
 /* TargetAddress=address[,tpgt] */
 static void
 mapped_address (struct bytes *out, const char *pair, size_t n)
@@ -415,6 +417,8 @@ mapped_address (struct bytes *out, const char *pair, size_t n)
   char *value, *comma;
   const char *to;
 
+  if (hide_group && is_key (pair, n, "TargetPortalGroupTag"))
+    return;
   if (is_key (pair, n, "TargetAddress")) {
     value = strndup (pair + sizeof key - 1, n - (sizeof key - 1));
     if (value == NULL)

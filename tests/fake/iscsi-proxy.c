@@ -357,6 +357,7 @@ usage (FILE *f)
          "\n"
          "  --map REAL=PROXY   an address that the target gives out (SendTargets,\n"
          "                     redirect) is replaced; each --listen does that for its own\n"
+         "  --hide-group       the target does not tell its portal group at login\n"
          "\n", f);
   fputs (control_help, f);
 }
@@ -390,6 +391,7 @@ main (int argc, char **argv)
     { "listen", required_argument, NULL, 'l' },
     { "map", required_argument, NULL, 'm' },
     { "control", required_argument, NULL, 'c' },
+    { "hide-group", no_argument, NULL, 'g' },
     { "help", no_argument, NULL, 'h' },
     { NULL, 0, NULL, 0 },
   };
@@ -414,6 +416,9 @@ main (int argc, char **argv)
       break;
     case 'c':
       control = optarg;
+      break;
+    case 'g':
+      hide_group = true;
       break;
     case 'h':
       usage (stdout);

@@ -141,6 +141,8 @@ extern void link_cut (struct link *l, bool rst, bool client_only);
 
 /* iscsi-proxy-pdu.c */
 extern void from_client (struct link *l, uint8_t *pdu);
+/* Targets do not tell their portal group at login. */
+extern bool hide_group;
 extern void from_target (struct link *l, uint8_t *pdu);
 /* Sends what is due; returns when the next is, INT64_MAX for never. */
 extern int64_t send_due (struct link *l, int64_t now);

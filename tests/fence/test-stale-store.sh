@@ -26,10 +26,9 @@ start_tgt t "${portal[@]}"
 target_ns=()
 tgt_target t 1
 tgt_lun t 1 1 "$tmpdir/disk"
-start_proxy "${portal[@]}"
-# The portal group stays unknown, as with a target that does not tell it, so that
-# nothing but the lost portal itself will do (server/iscsi/portal-group.c).
-export LIBISCSI_DEBUG=0
+# The portal group stays unknown, so that nothing but the lost portal itself will
+# do (server/iscsi/portal-group.c).
+start_proxy --hide-group "${portal[@]}"
 start () {
   reset_proxy
   # A alone is used until it dies: it is there first.

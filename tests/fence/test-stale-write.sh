@@ -20,10 +20,9 @@ make_disk "$tmpdir/disk" 64M
 start_tgt t "${portal[@]}"
 tgt_target t 1
 tgt_lun t 1 1 "$tmpdir/disk" thin_provisioning=1
-start_proxy "${portal[@]}"
-# The portal group stays unknown, as with a target that does not tell it, so that
-# nothing but the lost portal itself will do (server/iscsi/portal-group.c).
-export LIBISCSI_DEBUG=0
+# The portal group stays unknown, so that nothing but the lost portal itself will
+# do (server/iscsi/portal-group.c).
+start_proxy --hide-group "${portal[@]}"
 start () {
   reset_proxy
   start_mpiscsi "portals=${proxied[0]},${proxied[1]}" discovery=off "target=$iqn" lun=1 \

@@ -1848,6 +1848,18 @@ state_follows_the_login (void **unused)
 
 /* A fencing session that is sent to another group has not fenced: the
  * next portal. */
+/* The environment switches no rung of fencing off. */
+static void
+debugging_libiscsi_changes_nothing (void **unused)
+{
+  (void) unused;
+  portal[0]->tpgt = 7;
+  setenv ("LIBISCSI_DEBUG", "0", 1);
+  serve (1);
+  unsetenv ("LIBISCSI_DEBUG");
+  assert_int_equal (session_of (0)->portal.tpgt, 7);
+}
+
 static void
 fencing_is_redirected (void **unused)
 {
@@ -2231,6 +2243,7 @@ main (void)
     TEST (two_groups_told_at_login),
     TEST (group_changes_at_login),
     TEST (state_follows_the_login),
+    TEST (debugging_libiscsi_changes_nothing),
     TEST (fencing_is_redirected),
     TEST (fenced_by_the_next_one),
     TEST (outage_uses_up_no_time),

@@ -23,8 +23,10 @@ head -c $block /dev/zero | tr '\0' o >/run/old
 head -c $block /dev/zero | tr '\0' n >/run/new
 
 proxy_pid=
+# The portal group stays unknown, so that nothing but the lost portal itself will
+# do (server/iscsi/portal-group.c).
 start_proxy () { # TARGET-PORTAL-A TARGET-PORTAL-B: sets portals
-  "$PROXY" --control /run/proxy.sock --listen "127.0.0.1:0=$1" --listen "127.0.0.1:0=$2" \
+  "$PROXY" --hide-group --control /run/proxy.sock --listen "127.0.0.1:0=$1" --listen "127.0.0.1:0=$2" \
     >/run/proxy.log 2>&1 &
   proxy_pid=$!
   wait_until 10 grep -q '^ready' /run/proxy.log || fail "no proxy"
@@ -32,9 +34,6 @@ start_proxy () { # TARGET-PORTAL-A TARGET-PORTAL-B: sets portals
 }
 stop_proxy () { kill "$proxy_pid"; wait "$proxy_pid" || :; rm -f /run/proxy.sock; }
 ctl () { "$PROXY" ctl /run/proxy.sock "$@" || fail "proxy: $*"; }
-# The portal group stays unknown, as with a target that does not tell it, so that
-# nothing but the lost portal itself will do (server/iscsi/portal-group.c).
-export LIBISCSI_DEBUG=0
 start () { # [PARAMETER]...
   mark_log
   start_server discovery=off rr-min-io=1 "$@"
