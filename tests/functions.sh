@@ -19,7 +19,7 @@
 #                     but not in a test that sets plain_build=1 before it sources
 #                     this file
 #   NBDKIT            another nbdkit
-#   FRONT_END         own or nbdkit: who speaks NBD in start_mpiscsi
+#   FRONT_END         own (the default) or nbdkit: who speaks NBD in start_mpiscsi
 #   VALGRIND=1        run nbdkit, and mpiscsi, under valgrind; an error fails the test
 #   KEEP=1            keep the temporary directory
 #   TEST_TIMEOUT      seconds for one test; a test may set its own default
@@ -205,7 +205,7 @@ if [ -n "${MPISCSI_PRELOAD:-}" ]; then
 fi
 
 # Our own NBD front end, or nbdkit with the plugin.
-front_end=${FRONT_END:-nbdkit}
+front_end=${FRONT_END:-own}
 own_command=${MPISCSI_COMMAND:-$top_builddir/server/mpiscsi}
 is_own () { [ "$front_end" = own ]; }
 # needs_nbdkit: what this test is about is nbdkit's.

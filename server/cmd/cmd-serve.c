@@ -160,7 +160,7 @@ add_words (struct vector *a, const char *prefix, const char *words)
 const char *
 cmd_serve_nbdkit (const struct cmd *cmd, const struct conf_nbd *nbd)
 {
-  if (nbd->front_end == FRONT_END_NBDKIT || nbd->front_end == FRONT_END_AUTO)
+  if (nbd->front_end == FRONT_END_NBDKIT)
     return "front_end nbdkit";
   if (nbd->filters != NULL)
     return "filters";

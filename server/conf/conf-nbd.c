@@ -31,7 +31,7 @@ static const struct choice unaligned[] = {
 
 const struct option conf_nbd_options[] = {
   { "front_end", OPTION_CHOICE, 0, 0, N (front_end), front_ends, "auto",
-    "who speaks NBD: own, nbdkit, or auto, which is nbdkit so far" },
+    "who speaks NBD: own (mpiscsi serve), nbdkit, or auto: nbdkit with filters" },
   { "unix_socket", OPTION_PATH, 0, 107, N (unix_socket), NULL,
     "(in the runtime directory)", "Unix socket to serve on" },
   { "unix_mode", OPTION_STRING, 0, 5, N (unix_mode), NULL, "(umask)",

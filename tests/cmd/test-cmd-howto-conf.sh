@@ -63,7 +63,7 @@ for line in 'polling_interval 5' 'path_checker directio' 'rr_min_io 100' 'rr_wei
 done
 
 say "serve"
-background "$tmpdir/serve.log" "${server_env[@]}" "$command" serve -c "$tmpdir/howto.conf" -- -P "$tmpdir/serve.pid"
+background "$tmpdir/serve.log" "${server_env[@]}" "$command" serve -c "$tmpdir/howto.conf" "pid_file=$tmpdir/serve.pid"
 serve_pid=$!
 cleanup_fn end_process "$serve_pid"
 wait_until 20 test -s "$tmpdir/serve.pid" || fail "it does not serve: $(tail "$tmpdir/serve.log")"

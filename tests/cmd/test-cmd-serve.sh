@@ -25,7 +25,7 @@ conf () {
   } >"$tmpdir/mpiscsi.conf"
 }
 serve () { # starts it, waits until it serves
-  background "$tmpdir/serve.log" "${server_env[@]}" "$command" serve -c "$tmpdir/mpiscsi.conf" -- -P "$tmpdir/serve.pid"
+  background "$tmpdir/serve.log" "${server_env[@]}" "$command" serve -c "$tmpdir/mpiscsi.conf" "front_end=$front_end" "pid_file=$tmpdir/serve.pid"
   serve_pid=$!
   cleanup_fn end_process "$serve_pid"
   wait_until 20 test -s "$tmpdir/serve.pid" || fail "it does not serve: $(tail "$tmpdir/serve.log")"
@@ -51,7 +51,16 @@ mpiscsi_fails 1 "bad.conf:2: .*polling_interval" check -c "$tmpdir/bad.conf"
 mpiscsi_fails 1 "bad.conf:2: .*polling_interval" serve -c "$tmpdir/bad.conf"
 mpiscsi_fails 1 'nosuch.conf' serve -c "$tmpdir/nosuch.conf"
 
-say "a Unix socket"
+conf "unix_socket $tmpdir/n.sock"
+assert_equal "serve -n, without filters" "# serves on $tmpdir/n.sock" "$(mpiscsi serve -n -c "$tmpdir/mpiscsi.conf")"
+assert_equal "serve -n, KEY=VALUE wins" "# serves on $tmpdir/m.sock" \
+             "$(mpiscsi serve -n -c "$tmpdir/mpiscsi.conf" "unix_socket=$tmpdir/m.sock")"
+assert_match "serve -n, nbdkit on demand" "nbdkit -f -U $tmpdir/n.sock -t 64 $plugin" \
+             "$(mpiscsi serve -n -c "$tmpdir/mpiscsi.conf" front_end=nbdkit)"
+mpiscsi_fails 1 'filters.*nbdkit' serve -n -c "$tmpdir/mpiscsi.conf" front_end=own filters=stats
+
+for front_end in own nbdkit; do
+say "a Unix socket, $front_end"
 conf "unix_socket $tmpdir/n.sock"
 serve
 assert_equal "size, by alias" $((64 << 20)) "$(nbdinfo --size "nbd+unix:///iscsi_data?socket=$tmpdir/n.sock")"
@@ -78,6 +87,9 @@ say "neither: below the runtime directory"
 conf
 serve
 assert_equal "size" $((64 << 20)) "$(nbdinfo --size "nbd+unix:///iscsi_data?socket=$tmpdir/mpiscsi/mpiscsi.nbd")"
+[ "$front_end" != own ] || stop_serve
+done
+front_end=own
 say "two servers: -ll shows both, a verb finds the one that has the map"
 make_disk "$tmpdir/disk2" 32M
 tgt_lun t 1 2 "$tmpdir/disk2" vendor_id=OTHER product_id=SECOND

@@ -133,7 +133,7 @@ assert_match "--dump-plugin" 'mpiscsi_version=' "$(<"$tmpdir/printed")"
 say "files of their own; mpiscsi serve"
 conf "password_file $tmpdir/private/host" "mutual_password_file $tmpdir/private/target"
 printf 'nbd {\n\tunix_socket %s\n}\n' "$sock" >>"$tmpdir/private/mpiscsi.conf"
-background "$tmpdir/serve.log" "${server_env[@]}" "$command" serve -c "$tmpdir/private/mpiscsi.conf" -- -v -P "$tmpdir/serve.pid"
+background "$tmpdir/serve.log" "${server_env[@]}" "$command" serve -v -c "$tmpdir/private/mpiscsi.conf" "pid_file=$tmpdir/serve.pid"
 pid=$!
 cleanup_fn end_process "$pid"
 wait_until 20 test -s "$tmpdir/serve.pid" || fail "it does not serve: $(tail "$tmpdir/serve.log")"

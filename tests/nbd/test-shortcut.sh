@@ -7,6 +7,7 @@ TEST_TIMEOUT=120
 . "$(dirname "$0")/../functions.sh"
 # shellcheck source=../functions-serve.sh
 . "$testsdir/functions-serve.sh"
+needs_nbdkit
 requires nbdsh -c "import nbd"
 
 simple_target 2 32M thin_provisioning=1
