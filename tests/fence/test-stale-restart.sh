@@ -196,7 +196,8 @@ for ms in 600 60000; do
   assert_no_match "reads that wait" 'read after' "$out"
   number 'overwritten after %d ms'
   if [ $ms = 600 ]; then
-    assert_less "the wait, ms" 599 "$value"
+    # Our own front end has the file before it serves.
+    is_own || assert_less "the wait, ms" 599 "$value"
     assert_not_logged 'cannot fence'
   else
     assert_less "the wait, ms" 2900 "$value"
