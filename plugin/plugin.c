@@ -172,6 +172,9 @@ mpiscsi_config (const char *key, const char *value)
   if (key_is (key, "password") || key_is (key, "mutual-password")) {
     if (nbdkit_read_password (value, &password) == -1)
       return -1;
+    /* Of a file with CR LF nbdkit takes away the LF. */
+    if (value[0] == '+')
+      password[strcspn (password, "\r")] = '\0';
     value = password;
   }
   /* `reconfigure` will read it when we are in another folder. */

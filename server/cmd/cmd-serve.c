@@ -16,6 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/holder.h"
 #include "cmd/cmd.h"
 #include "conf/conf.h"
 #include "conf/options.h"
@@ -227,24 +228,31 @@ cmd_serve_argv (const struct cmd *cmd, const struct settings *s,
 
 /* nbdkit leaves its socket's file when it ends, and does not start when there
  * is one: without this, no service could be restarted. */
-static void
+static bool
 remove_left_behind (const char *path)
 {
   struct sockaddr_un addr = { .sun_family = AF_UNIX };
   struct stat st;
+  bool in_use;
+  char who[80];
   int fd;
 
   if (strlen (path) >= sizeof addr.sun_path || lstat (path, &st) == -1 ||
       !S_ISSOCK (st.st_mode))
-    return;                     /* bind says what is wrong, if anything is */
+    return true;                /* bind says what is wrong, if anything is */
   strcpy (addr.sun_path, path);
   fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd == -1)
-    return;
-  if (connect (fd, (const struct sockaddr *) &addr, sizeof addr) == -1 &&
-      errno == ECONNREFUSED)
+    return true;
+  in_use = connect (fd, (const struct sockaddr *) &addr, sizeof addr) == 0;
+  if (!in_use && errno == ECONNREFUSED)
     unlink (path);
   close (fd);
+  if (in_use)
+    cmd_error ("%s: %s%s", path, strerror (EADDRINUSE),
+               socket_holder ((const struct sockaddr *) &addr, who,
+                              sizeof who));
+  return !in_use;
 }
 
 /* ---- two sockets at once ------------------------------------------------------------- */
@@ -253,6 +261,7 @@ static int
 listen_unix (const char *path)
 {
   struct sockaddr_un addr = { .sun_family = AF_UNIX };
+  char who[80];
   int fd;
 
   if (strlen (path) >= sizeof addr.sun_path) {
@@ -260,12 +269,15 @@ listen_unix (const char *path)
     return -1;
   }
   strcpy (addr.sun_path, path);
-  remove_left_behind (path);
+  if (!remove_left_behind (path))
+    return -1;
   fd = socket (AF_UNIX, SOCK_STREAM, 0);
   if (fd == -1 ||
       bind (fd, (const struct sockaddr *) &addr, sizeof addr) == -1 ||
       listen (fd, SOMAXCONN) == -1) {
-    cmd_error ("%s: %m", path);
+    cmd_error ("%s: %m%s", path, errno == EADDRINUSE
+               ? socket_holder ((const struct sockaddr *) &addr, who, sizeof who)
+               : "");
     return -1;
   }
   return fd;
@@ -279,7 +291,7 @@ listen_tcp (const struct conf_nbd *nbd)
   };
   const int one = 1, zero = 0;
   struct addrinfo *ai = NULL;
-  char port[8];
+  char port[8], who[80];
   int fd, r;
 
   snprintf (port, sizeof port, "%u", nbd->port);
@@ -301,7 +313,8 @@ listen_tcp (const struct conf_nbd *nbd)
   }
   if (fd == -1 || bind (fd, ai->ai_addr, ai->ai_addrlen) == -1 ||
       listen (fd, SOMAXCONN) == -1) {
-    cmd_error ("port %u: %m", nbd->port);
+    cmd_error ("port %u: %m%s", nbd->port, errno == EADDRINUSE
+               ? socket_holder (ai->ai_addr, who, sizeof who) : "");
     fd = -1;
   }
   freeaddrinfo (ai);
@@ -370,8 +383,8 @@ serve_nbdkit (const struct cmd *cmd, const struct settings *s,
   else if (!needs_two (nbd) || hand_over (nbd)) {
     make_run_directory ();
     for (char **p = argv; *p; ++p)
-      if (strcmp (*p, "-U") == 0 && p[1])
-        remove_left_behind (p[1]);
+      if (strcmp (*p, "-U") == 0 && p[1] && !remove_left_behind (p[1]))
+        exit (CMD_FAILED);
     fflush (stdout);
     execvp (argv[0], argv);
     cmd_error ("cannot run %s: %m", argv[0]);

@@ -14,6 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/holder.h"
 #include "control/control.h"
 #include "control/control-internal.h"
 
@@ -86,6 +87,7 @@ static int
 clear_path (const struct sockaddr_un *addr, char *err, size_t size)
 {
   struct stat st;
+  char who[80];
   int fd, r;
 
   if (lstat (addr->sun_path, &st) == -1)
@@ -105,8 +107,9 @@ clear_path (const struct sockaddr_un *addr, char *err, size_t size)
     return 0;
   }
   close (fd);
-  snprintf (err, size, "control socket: %s is in use by another server",
-            addr->sun_path);
+  snprintf (err, size, "control socket: %s is in use by another server%s",
+            addr->sun_path, socket_holder ((const struct sockaddr *) addr, who,
+                                           sizeof who));
   return 1;
 }
 

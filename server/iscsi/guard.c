@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "iscsi/pdu.h"
 #include "iscsi/session-internal.h"
 
 /* PDUs that libiscsi may read in one go, with the lock held; then the others
@@ -195,6 +196,27 @@ login_over (struct session *s)
   return false;
 }
 
+/* Asynchronous Messages 1 to 4 are its end (RFC 7143 11.9), and libiscsi would
+ * give the reason of something else for it. */
+static bool
+asked_to_end (struct session *s)
+{
+  static const char *const ends[] = {
+    [1] = "logout requested by the target (asynchronous message 1)",
+    [2] = "the target drops the connection (asynchronous message 2)",
+    [3] = "the target drops all connections of the session (asynchronous "
+      "message 3)",
+    [4] = "the target wants another negotiation (asynchronous message 4)",
+  };
+  const uint8_t event = s->guard.header[PDU_AT_ASYNC_EVENT];
+
+  if (event < 1 || event > 4)
+    return false;
+  s->asked_to_move = true;
+  session_kill (s, FAIL_LOST, "%s", ends[event]);
+  return true;
+}
+
 bool
 guard_header (struct session *s)
 {
@@ -203,9 +225,15 @@ guard_header (struct session *s)
   const uint8_t opcode = h[0] & 0x3f;
   const uint32_t itt = get_be32 (&h[GUARD_AT_ITT]);
   const uint32_t size = get_be32 (&h[AT_LENGTH - 1]) & 0xffffff;
+  char text[200];
 
   g->data_size = (size + 3) & ~3u;
   g->data_left = g->data_size;
+  if (s->state == SESSION_LOGIN && opcode != LOGIN_RESPONSE &&
+      pdu_is_text (h, GUARD_BHS, text, sizeof text) != NULL) {
+    session_kill (s, FAIL_REFUSED, "%s", text);
+    return false;
+  }
   if (s->state == SESSION_LOGIN && opcode != LOGIN_RESPONSE)
     return refuse (s, "a login is answered with PDU type %02xh", opcode);
   switch (opcode) {
@@ -221,6 +249,8 @@ guard_header (struct session *s)
     if (get_be32 (&h[AT_TTT]) != NO_TAG && ++g->nops > MAX_NOPS)
       return refuse (s, "a flood of NOP-In");
     return true;
+  case PDU_ASYNC:
+    return !asked_to_end (s);
   default:                      /* libiscsi looks at those well enough */
     return true;
   }

@@ -326,7 +326,11 @@ bool
 login_filter_header (struct login_filter *f, const uint8_t *h)
 {
   const uint32_t size = pdu_data_size (h);
+  char text[200];
 
+  if (pdu_opcode (h) != PDU_LOGIN_RESPONSE &&
+      pdu_is_text (h, PDU_BHS, text, sizeof text) != NULL)
+    return refuse (f, "%s", text);
   if (pdu_opcode (h) != PDU_LOGIN_RESPONSE)
     return refuse (f, BAD "a login is answered with PDU type %02xh",
                    pdu_opcode (h));

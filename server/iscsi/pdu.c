@@ -2,6 +2,8 @@
 /* The PDUs that an initiator makes; see pdu.h. */
 #include <config.h>
 
+#include <stdio.h>
+
 #include "iscsi/pdu.h"
 
 void
@@ -93,4 +95,25 @@ pdu_reject_text (uint8_t reason)
   case 0x0c: return "waiting for logout";
   default: return "unknown reason";
   }
+}
+
+const char *
+pdu_is_text (const uint8_t *bytes, size_t n, char *buf, size_t size)
+{
+  char text[41];
+  size_t i;
+
+  for (i = 0; i < n && i < sizeof text - 1; ++i) {
+    if (bytes[i] == '\r' || bytes[i] == '\n')
+      break;
+    if (bytes[i] < ' ' || bytes[i] >= 0x7f)
+      return NULL;
+    text[i] = (char) bytes[i];
+  }
+  text[i] = '\0';
+  if (i < 4)
+    return NULL;
+  snprintf (buf, size, "no iSCSI target answers here, but another service "
+            "(\"%s\")", text);
+  return buf;
 }

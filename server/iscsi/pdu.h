@@ -113,4 +113,9 @@ extern const char *pdu_name (uint8_t opcode);
 extern const char *pdu_tmf_response_text (uint8_t response);
 extern const char *pdu_reject_text (uint8_t reason);
 
+/* What came where a Login Response should is no iSCSI but text, as ssh and web
+ * servers send: in BUF, in words; else NULL. */
+extern const char *pdu_is_text (const uint8_t *bytes, size_t n, char *buf,
+                                size_t size);
+
 #endif

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "iscsi/pdu.h"
 #include "iscsi/login-filter.h"
 #include "iscsi/relay.h"
 #include "iscsi/session-internal.h"
@@ -279,6 +280,7 @@ void
 relay_ready (struct session *s, int revents)
 {
   struct relay *r = s->relay;
+  char text[200];
   ssize_t n;
 
   if (revents & POLLOUT)
@@ -288,6 +290,10 @@ relay_ready (struct session *s, int revents)
   n = recv (r->fd, r->in + r->in_have, sizeof r->in - r->in_have, 0);
   if (n == -1 && (errno == EAGAIN || errno == EINTR))
     return;
+  if (n <= 0 && pdu_is_text (r->in, r->in_have, text, sizeof text) != NULL) {
+    session_kill (s, FAIL_REFUSED, "%s", text);
+    return;
+  }
   if (n <= 0) {
     session_lost (s, n == 0 ? 0 : errno);
     return;

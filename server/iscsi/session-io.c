@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "iscsi/pdu.h"
 #include "iscsi/relay.h"
 #include "iscsi/session-internal.h"
 #include "iscsi/wire.h"
@@ -336,7 +337,14 @@ service (struct session *s, int revents)
   guard_leave (s);
   if (r != 0 && !s->dying) {
     const char *why = iscsi_get_error (s->ctx);
+    char text[200];
 
+    if (s->state == SESSION_LOGIN &&
+        pdu_is_text (s->guard.header, s->guard.header_have, text,
+                     sizeof text) != NULL) {
+      session_kill (s, FAIL_REFUSED, "%s", text);
+      return;
+    }
     /* That it will not reconnect is what we asked for. */
     session_kill (s, FAIL_LOST, "%s", why[0] && !strstr (why, "econnect")
                   ? why : "connection closed by the target");

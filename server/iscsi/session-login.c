@@ -75,23 +75,51 @@ login_failure (const char *text)
   return FAIL_LOGIN;
 }
 
+/* "Failed to log in to target. Status: Target not found(515)": what RFC 7143
+ * 11.13.5 calls it, with the class and detail as they are written there. */
+static const char *
+login_status (const char *text, char buf[200])
+{
+  static const char status[] = "Status: ";
+  const char *at = strstr (text, status);
+  unsigned code;
+  int n = 0;
+
+  if (at == NULL)
+    return text;
+  at += sizeof status - 1;
+  if (sscanf (at, "%*[^(]%n(%u)", &n, &code) != 1)
+    return at;
+  snprintf (buf, 200, "%.*s, status %04Xh", n, at, code);
+  return buf;
+}
+
 static void
 login_failed (struct session *s)
 {
-  const char *text = iscsi_get_error (s->ctx);
+  const struct settings *st = s->engine->settings;
+  char buf[200];
+  const char *text = login_status (iscsi_get_error (s->ctx), buf);
   const enum session_failure failure = login_failure (text);
   const bool target_side = strstr (text, "from the target") != NULL ||
     strstr (text, "did not return CHAP") != NULL ||
     strstr (text, "Wrong CHAP targetname") != NULL;
 
-  if (s->secured && s->engine->settings->user == NULL && failure == FAIL_AUTH)
+  if (s->secured && st->user == NULL && failure == FAIL_AUTH)
     s->plain_login = true;
-  if (failure == FAIL_AUTH)
+  if (failure == FAIL_AUTH && st->user == NULL && !target_side)
+    session_kill (s, failure, "authentication failed: the target wants CHAP, "
+                  "or another initiator name: give user= and password= (%s)",
+                  text);
+  else if (failure == FAIL_AUTH)
     session_kill (s, failure, target_side
                   ? "authentication failed: the target did not prove itself "
                   "with mutual-user and mutual-password (%s)"
                   : "authentication failed: the target did not accept "
                   "user= and password= (%s)", text);
+  else if (strstr (text, "DataDigest") != NULL)
+    session_kill (s, failure, "login failed: the target insists on a data "
+                  "digest, which is not offered: allow None there (%s)", text);
   else
     session_kill (s, failure, "login failed: %s", text);
 }

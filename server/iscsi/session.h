@@ -111,6 +111,7 @@ struct session {
   bool plain_login;             /* not with made-up credentials again */
   double login_patience;        /* seconds; 0: login_timeout */
   bool ever_up;
+  bool asked_to_move;           /* the target wants to have it logged in again */
   bool forget;                  /* free it when it is closed */
   unsigned redirects;
   char address[300];            /* numeric ip:port to connect to */

@@ -164,8 +164,11 @@ look (struct session *s)
 {
   const struct ffp *f = s->wire->ffp;
 
-  if (!s->dying && ffp_over (f) != FFP_ALIVE)
-    session_kill (s, FAIL_LOST, "%s", ffp_why (f));
+  if (s->dying || ffp_over (f) == FFP_ALIVE)
+    return;
+  s->asked_to_move = ffp_over (f) == FFP_END_LOGOUT_REQUESTED ||
+    ffp_over (f) == FFP_END_DROPPED;
+  session_kill (s, FAIL_LOST, "%s", ffp_why (f));
 }
 
 void

@@ -37,11 +37,32 @@ up (struct session *s)
   }
 }
 
+/* open-iscsi's default. */
+#define REPLACEMENT_TIMEOUT 120.0
+
+/* A target that asks for another login (an array that moves its ports, a group
+ * address that redirects each one) is not gone: I/O waits for that, also where
+ * there is no other path and no_path_retry would fail it. */
+static void
+await_move (struct session *s)
+{
+  const double given = s->engine->settings->replacement_timeout;
+  const double until =
+    engine_now () + (given >= 0 ? given : REPLACEMENT_TIMEOUT);
+  struct list *l, *next;
+
+  s->asked_to_move = false;
+  list_for_each (l, next, &s->paths)
+    list_entry (l, struct path, session_node)->map->grace_until = until;
+}
+
 static void
 down (struct session *s, const char *why)
 {
   struct list *l, *next;
 
+  if (s->asked_to_move)
+    await_move (s);
   list_for_each (l, next, &s->paths) {
     struct path *p = list_entry (l, struct path, session_node);
 

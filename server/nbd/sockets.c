@@ -19,6 +19,7 @@
 
 #include <linux/vm_sockets.h>
 
+#include "base/holder.h"
 #include "nbd/nbd-internal.h"
 
 #define FIRST_FD 3              /* SD_LISTEN_FDS_START */
@@ -86,6 +87,7 @@ open_unix (struct nbd_server *srv, const struct conf_nbd *conf,
 {
   struct sockaddr_un addr = { .sun_family = AF_UNIX };
   gid_t gid = -1;
+  char who[80];
   int fd;
 
   if (strlen (path) >= sizeof addr.sun_path) {
@@ -107,7 +109,9 @@ open_unix (struct nbd_server *srv, const struct conf_nbd *conf,
   remove_left_behind (&addr);
   fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd == -1 || bind_unix (fd, &addr, conf, gid) == -1) {
-    snprintf (err, size, "%s: %s", path, strerror (errno));
+    snprintf (err, size, "%s: %s%s", path, strerror (errno), errno == EADDRINUSE
+              ? socket_holder ((const struct sockaddr *) &addr, who, sizeof who)
+              : "");
     if (fd != -1)
       close (fd);
     return -1;
@@ -125,7 +129,7 @@ open_address (struct nbd_server *srv, const struct addrinfo *ai, bool both,
   const int one = 1, zero = 0;
   struct sockaddr_storage ss = { 0 };
   struct nbd_listener *ln;
-  char name[140];
+  char name[140], who[80];
   int fd;
 
   memcpy (&ss, ai->ai_addr, ai->ai_addrlen);
@@ -139,7 +143,8 @@ open_address (struct nbd_server *srv, const struct addrinfo *ai, bool both,
   }
   if (fd == -1 || bind (fd, ai->ai_addr, ai->ai_addrlen) == -1 ||
       listen (fd, SOMAXCONN) == -1) {
-    snprintf (err, size, "%s: %s", name, strerror (errno));
+    snprintf (err, size, "%s: %s%s", name, strerror (errno), errno == EADDRINUSE
+              ? socket_holder (ai->ai_addr, who, sizeof who) : "");
     if (fd != -1)
       close (fd);
     return -1;

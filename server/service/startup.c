@@ -216,16 +216,27 @@ engine_all_settled (struct engine *e)
 /* What to do about a session that could not be made: the last words of the
  * one line for the user. */
 static const char *
-remedy (enum session_failure failure)
+remedy (const struct session *s, char buf[ERR_SIZE])
 {
-  switch (failure) {
+  switch (s->failure) {
   case FAIL_RESOLVE: return "check the name, or give an address";
   case FAIL_REFUSED: return "is the target running, and is this its port?";
   case FAIL_UNREACHABLE:
   case FAIL_TIMEOUT: return "check address, network and firewall";
-  case FAIL_AUTH: return "check user= and password=";
-  case FAIL_NOT_FOUND: return "check target=; `mpiscsi discover` lists the targets";
-  case FAIL_FORBIDDEN: return "allow this initiator name at the target, or set initiator-name=";
+  case FAIL_AUTH:
+    return strstr (s->why, "prove itself") != NULL
+      ? "check mutual-user= and mutual-password="
+      : s->engine->settings->user == NULL ? "or allow a login without CHAP"
+      : "check user= and password=";
+  /* tgt says "not found" to whom it does not allow. */
+  case FAIL_NOT_FOUND:
+    snprintf (buf, ERR_SIZE, "check target= (`mpiscsi discover` lists them), and "
+              "that the target allows our initiator name, %s", s->initiator);
+    return buf;
+  case FAIL_FORBIDDEN:
+    snprintf (buf, ERR_SIZE, "allow our initiator name, %s, at the target, or "
+              "set initiator-name=", s->initiator);
+    return buf;
   default: return "see the target's log";
   }
 }
@@ -236,6 +247,7 @@ engine_verdict (struct engine *e, char *err, size_t size)
   struct list *l, *next;
   const struct session *worst = NULL;
   unsigned nr_up = 0;
+  char text[ERR_SIZE];
 
   if (e->complaint_fatal) {
     snprintf (err, size, "%s", e->complaint);
@@ -261,7 +273,7 @@ engine_verdict (struct engine *e, char *err, size_t size)
   if (nr_up == 0 && worst != NULL)
     snprintf (err, size, "%s: %s%s%s; %s", worst->name, worst->why,
               worst->target[0] ? ": target " : "", worst->target,
-              remedy (worst->failure));
+              remedy (worst, text));
   else if (nr_up == 0)
     snprintf (err, size, "no target answered within the time: raise "
               "login-timeout, or check the portals");

@@ -38,7 +38,7 @@ GROUPS = {
         refused("login-negative", BAD + "MaxRecvDataSegmentLength=-1:"),
         refused("login-zero", BAD + "MaxRecvDataSegmentLength=0:"),
         refused("login-huge-dsl", "connection closed by the target"),
-        refused("login-status", "login failed: .*32639"),
+        refused("login-status", "login failed: .*7F7Fh"),
         refused("login-unavailable", "login failed: .*unavailable"),
         refused("login-endless", "login failed"),
         refused("login-silent", "login: no answer within", **MUTE),

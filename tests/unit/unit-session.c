@@ -745,16 +745,20 @@ login_texts (void **unused)
 {
   static const struct { const char *text, *expected; } cases[] = {
     { "Failed to log in to target. Status: Authentication failure(513)",
-      "authentication failed: the target did not accept user= and password= "
-      "(Failed to log in to target. Status: Authentication failure(513))" },
+      "authentication failed: the target wants CHAP, or another initiator name: "
+      "give user= and password= (Authentication failure, status 0201h)" },
     { "Failed to log in to target. It did not return CHAP_R during SECNEG.",
       "the target did not prove itself with mutual-user and mutual-password" },
     { "Authentication failed. Invalid CHAP_R response from the target",
+      "; check mutual-user= and mutual-password=" },
+    { "Authentication failed. Invalid CHAP_R response from the target",
       "the target did not prove itself" },
     { "Failed to log in to target. Status: Target not found(515)",
-      "`mpiscsi discover` lists the targets" },
+      "login failed: Target not found, status 0203h: target " FAKE_TARGET "; check "
+      "target= (`mpiscsi discover` lists them), and that the target allows our "
+      "initiator name, iqn." },
     { "Failed to log in to target. Status: Authorization failure(514)",
-      "allow this initiator name at the target, or set initiator-name=" },
+      "allow our initiator name, iqn." },
     { "Failed to log in to target. Status: Out of resources(770)",
       "see the target's log" },
   };
