@@ -18,12 +18,12 @@ build_objects () {
       exec "$cc" "$@" -c "$top/$src" -o "$dir/$o"
     ' sh {} "$dir" "$build_cc" "$top_srcdir" "${build_flags[@]}" || fail "does not compile with $*"
 }
-build_libs=(-liscsi -lev -ljansson -lpthread)
+build_libs=(-liscsi -lev -ljansson -lgnutls -lpthread)
 # build_plugin FOLDER FLAG...
 build_plugin () {
   local dir=$1; shift
   "$build_cc" -shared -Wl,-z,nodelete "$@" -o "$dir/mpiscsi.so" \
-    $(ls "$dir"/server-*.o | grep -v /server-cmd-) "$dir"/plugin-*.o "${build_libs[@]}" ||
+    $(ls "$dir"/server-*.o | grep -vE '/server-(cmd|nbd)-') "$dir"/plugin-*.o "${build_libs[@]}" ||
     fail "the plugin does not link"
 }
 # build_command FOLDER FLAG...
