@@ -15,9 +15,9 @@ patience (void)
 {
   double seconds;
 
-  engine_lock (engine);         /* "reconfigure" takes other settings */
+  engine_enter (engine);         /* "reconfigure" takes other settings */
   seconds = engine->settings->login_timeout + 2;
-  engine_unlock (engine);
+  engine_leave (engine);
   return seconds;
 }
 

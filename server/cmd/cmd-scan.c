@@ -106,9 +106,9 @@ cmd_scan (const struct cmd *cmd)
     e->keeps_nothing = true;
     engine_start (e);
     engine_run_until_settled (e, 2 * s->login_timeout + 1);
-    engine_lock (e);
+    engine_enter (e);
     snapshot = snapshot_take (e, NULL);
-    engine_unlock (e);
+    engine_leave (e);
   }
   if (snapshot == NULL) {
     cmd_error ("out of memory");

@@ -70,12 +70,6 @@ static const struct { const char *name; unsigned bit; } members[] = {
   { "all_tg_pt", HAS_ALL_TG_PT },
 };
 
-const char *
-control_command_name (enum control_command command)
-{
-  return commands[command].name;
-}
-
 static int
 fail (char *err, size_t size, const char *what, const char *name)
 {

@@ -97,6 +97,5 @@ extern int control_parse (const char *line, size_t len,
 /* One line, malloc'd; NULL: no memory, or JSON is NULL. */
 struct json_t;
 extern char *control_text (const struct json_t *json);
-extern const char *control_command_name (enum control_command command);
 
 #endif /* MPISCSI_CONTROL_REQUEST_H */

@@ -463,12 +463,12 @@ control_stop (struct engine *e)
 {
   struct control *c = e->control;
 
-  engine_lock (e);
+  engine_enter (e);
   metrics_http_stop (e->metrics);
   e->metrics = NULL;
   e->observer = NULL;
   if (c == NULL) {
-    engine_unlock (e);
+    engine_leave (e);
     return;
   }
   e->control = NULL;
@@ -479,7 +479,7 @@ control_stop (struct engine *e)
   ev_timer_stop (e->loop, &c->turn);
   ev_timer_stop (e->loop, &c->tick);
   ev_async_stop (e->loop, &c->wake);
-  engine_unlock (e);
+  engine_leave (e);
   control_socket_close (&c->socket);
   free (c);
 }

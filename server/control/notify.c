@@ -186,11 +186,11 @@ notify_stop (struct engine *e)
     return;
   next = n->next;
   notify_send (n, "STOPPING=1\nSTATUS=logging out");
-  engine_lock (e);
+  engine_enter (e);
   notify = NULL;
   ev_async_stop (e->loop, &n->wake);
   ev_timer_stop (e->loop, &n->again);
-  engine_unlock (e);
+  engine_leave (e);
   close (n->fd);
   free (n);
   if (next)

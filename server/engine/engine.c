@@ -100,7 +100,7 @@ is_owner (const struct engine *e)
 }
 
 void
-engine_lock (struct engine *e)
+engine_enter (struct engine *e)
 {
   if (e->run_to_completion) {
     if (is_owner (e))
@@ -112,7 +112,7 @@ engine_lock (struct engine *e)
 }
 
 void
-engine_unlock (struct engine *e)
+engine_leave (struct engine *e)
 {
   if (e->run_to_completion) {
     if (is_owner (e))
@@ -139,13 +139,13 @@ void
 engine_lend (struct engine *e)
 {
   e->loop_is_ours = false;
-  engine_unlock (e);
+  engine_leave (e);
 }
 
 void
 engine_take_back (struct engine *e)
 {
-  engine_lock (e);
+  engine_enter (e);
   e->loop_is_ours = true;
 }
 
@@ -382,7 +382,7 @@ void
 engine_own_loop (struct engine *e)
 {
   e->thread = pthread_self ();
-  engine_lock (e);
+  engine_enter (e);
   e->run_to_completion = true;
 }
 
@@ -401,7 +401,7 @@ engine_disown_loop (struct engine *e)
     engine_settle (e);
   e->run_to_completion = false;
   e->end_of_turn = NULL;
-  engine_unlock (e);
+  engine_leave (e);
 }
 
 void
@@ -409,10 +409,10 @@ engine_stop_thread (struct engine *e)
 {
   if (!e->threaded)
     return;
-  engine_lock (e);
+  engine_enter (e);
   e->stop = true;
   engine_kick (e);
-  engine_unlock (e);
+  engine_leave (e);
   pthread_join (e->thread, NULL);
   ev_set_loop_release_cb (e->loop, NULL, NULL);
   e->threaded = false;

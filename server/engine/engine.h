@@ -211,8 +211,10 @@ extern void engine_stop_thread (struct engine *e);
 extern void engine_own_loop (struct engine *e);
 extern void engine_run (struct engine *e);
 extern void engine_disown_loop (struct engine *e);
-extern void engine_lock (struct engine *e);
-extern void engine_unlock (struct engine *e);
+/* Takes the lock.  Leaves: does all work that there is, which sends commands, lets
+ * go of the lock, and then tells those whose requests are complete. */
+extern void engine_enter (struct engine *e);
+extern void engine_leave (struct engine *e);
 /* Lock held: does all work, until there is none left. */
 extern void engine_settle (struct engine *e);
 /* The service thread lets others have the lock, and takes it back: sessions and

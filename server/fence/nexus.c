@@ -162,13 +162,13 @@ lock_again (struct nexus_keeper *k)
     pthread_mutex_unlock (&k->life);
     pthread_exit (NULL);
   }
-  engine_lock (k->engine);
+  engine_enter (k->engine);
 }
 
 static void
 unlock (struct nexus_keeper *k)
 {
-  engine_unlock (k->engine);
+  engine_leave (k->engine);
   pthread_mutex_unlock (&k->life);
 }
 
@@ -428,19 +428,19 @@ nexus_stop (struct engine *e)
       keeper_free (k);
     return;
   }
-  engine_lock (e);
+  engine_enter (e);
   k->stop = true;
   sem_post (&k->wake);
-  engine_unlock (e);
+  engine_leave (e);
   ended = keeper_ends (k);
 
   pthread_mutex_lock (&k->life);
   k->orphan = !ended;
-  engine_lock (e);
+  engine_enter (e);
   list_for_each (l, next, &e->maps)
     open_gate (list_entry (l, struct map, node));
   e->nexus = NULL;
-  engine_unlock (e);
+  engine_leave (e);
   pthread_mutex_unlock (&k->life);
   if (ended) {
     pthread_join (k->thread, NULL);

@@ -32,9 +32,8 @@ result_of_status (int status)
   case SCSI_STATUS_TASK_ABORTED:
     return status;
   case SCSI_STATUS_CANCELLED:
+  case SCSI_STATUS_TIMEOUT:     /* not without a deadline: it has none */
     return RESULT_LOST;
-  case SCSI_STATUS_TIMEOUT:
-    return RESULT_TIMEOUT;
   default:
     return RESULT_PROTOCOL;
   }

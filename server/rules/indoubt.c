@@ -129,14 +129,3 @@ indoubt_overlaps (const struct indoubt *set, uint64_t origin, uint64_t lba,
   }
   return false;
 }
-
-bool
-indoubt_has (const struct indoubt *set, const void *nexus)
-{
-  struct list *l, *next;
-
-  list_for_each (l, next, &set->ranges)
-    if (list_entry (l, struct indoubt_range, node)->nexus == nexus)
-      return true;
-  return false;
-}

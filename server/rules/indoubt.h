@@ -45,7 +45,5 @@ extern void indoubt_release (struct indoubt *set, const void *nexus);
  * wait for itself: its data are the same. */
 extern bool indoubt_overlaps (const struct indoubt *set, uint64_t origin,
                               uint64_t lba, uint64_t blocks);
-/* Does NEXUS still have ranges here? */
-extern bool indoubt_has (const struct indoubt *set, const void *nexus);
 
 #endif /* MPISCSI_INDOUBT_H */

@@ -193,14 +193,12 @@ const struct selector_ops selector_queue_length = {
   .select_path = queue_length_select,
 };
 
-/* Time to serve what is in flight and this one, in bytes per throughput. */
+/* Time to serve what is in flight and this one: all paths are as fast as each
+ * other. */
 static uint64_t
 service_time_cost (const struct selector_path *path, uint32_t bytes)
 {
-  const unsigned throughput =
-    path->relative_throughput ? path->relative_throughput : 1;
-
-  return (path->in_flight_bytes + bytes) * 128 / throughput;
+  return path->in_flight_bytes + bytes;
 }
 
 static struct selector_path *

@@ -23,7 +23,6 @@ struct selector_path {
   /* All LUNs of a session share its depth.  NULL: nothing shared. */
   const unsigned *shared_in_flight, *shared_limit;
   unsigned repeat_count;        /* round-robin: I/Os before the next path */
-  unsigned relative_throughput; /* service-time: weight, 1 if all are alike */
   /* And when it is scarce, they take turns.  NULL: nobody waits, ever. */
   const struct turns *turns;
   struct turn turn;

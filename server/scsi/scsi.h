@@ -23,7 +23,6 @@ enum scsi_result {
   RESULT_TASK_ABORTED = 0x40,
   /* Not from the target: the answer never came or made no sense. */
   RESULT_LOST = 0x100,          /* session died with the command in flight */
-  RESULT_TIMEOUT,               /* the deadline of the command passed */
   RESULT_PROTOCOL,              /* answered with nonsense, short data ... */
 };
 

@@ -273,7 +273,6 @@ result_text (enum scsi_result result)
   case RESULT_ACA_ACTIVE: return "ACA ACTIVE";
   case RESULT_TASK_ABORTED: return "TASK ABORTED";
   case RESULT_LOST: return "connection lost";
-  case RESULT_TIMEOUT: return "no answer before the deadline";
   case RESULT_PROTOCOL: return "malformed answer";
   }
   return "unknown status";

@@ -266,7 +266,6 @@ verdict_of (enum scsi_result result, const struct sense *sense)
     v.actions = ACTION_LOWER_DEPTH;
     return v;
   case RESULT_LOST:
-  case RESULT_TIMEOUT:
   case RESULT_PROTOCOL:
     return plain (VERDICT_PATH);
   }

@@ -95,9 +95,9 @@ service_client_has_path (const struct service_client *c)
 {
   bool found;
 
-  engine_lock (c->map->engine);
+  engine_enter (c->map->engine);
   found = c->map->nr_active > 0;
-  engine_unlock (c->map->engine);
+  engine_leave (c->map->engine);
   return found;
 }
 
@@ -112,10 +112,10 @@ service_client_resized (struct service_client *c, uint64_t blocks)
   map_get_facts (c->map, &c->facts);
   if (blocks == 0 || blocks == c->facts.blocks)
     return true;
-  engine_lock (c->map->engine);
+  engine_enter (c->map->engine);
   list_for_each (l, next, &c->map->paths)
     session_look_again (list_entry (l, struct path, map_node)->session);
-  engine_unlock (c->map->engine);
+  engine_leave (c->map->engine);
   return false;
 }
 

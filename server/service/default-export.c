@@ -135,7 +135,7 @@ engine_keep_default (struct engine *e)
   char wwid[WWID_SIZE] = "", err[ERR_SIZE];
   struct default_key key = { 0 };
 
-  engine_lock (e);
+  engine_enter (e);
   if (!is_chosen (e->settings) && e->recalls &&
       strcmp (e->default_kept, e->default_wwid) != 0) {
     /* Settings live as long as the engine does. */
@@ -143,7 +143,7 @@ engine_keep_default (struct engine *e)
     strcpy (wwid, e->default_wwid);
     strcpy (e->default_kept, wwid);
   }
-  engine_unlock (e);
+  engine_leave (e);
   if (wwid[0] != '\0' && default_export_write (NULL, &key, wwid, err) == -1)
     log_warning ("%s: the default export may be another one, or none, after a "
                  "restart, if there are more LUNs by then", err);
@@ -157,10 +157,10 @@ engine_default_name (struct engine *e, double timeout)
   char *name;
 
   engine_wait_settled (e, timeout);
-  engine_lock (e);
+  engine_enter (e);
   m = default_map (e, err, sizeof err);
   name = strdup (m ? m->name : "");
-  engine_unlock (e);
+  engine_leave (e);
   /* nbdkit asks for the name, and opens that. */
   if (m != NULL)
     engine_keep_default (e);

@@ -41,10 +41,10 @@ engine_wait_settled (struct engine *e, double timeout)
     unsigned seen;
     bool settled;
 
-    engine_lock (e);
+    engine_enter (e);
     settled = engine_all_settled (e) || e->shutdown;
     seen = e->changes;
-    engine_unlock (e);
+    engine_leave (e);
     if (settled)
       return;
 
@@ -64,11 +64,11 @@ engine_wait_stuck (struct engine *e)
     unsigned seen;
     bool over;
 
-    engine_lock (e);
+    engine_enter (e);
     stuck = e->stuck;
     over = e->shutdown;
     seen = e->changes;
-    engine_unlock (e);
+    engine_leave (e);
     if (stuck || over)
       return !over;
 
@@ -86,9 +86,9 @@ engine_find_map (struct engine *e, const char *name, double timeout,
   struct map *m;
 
   engine_wait_settled (e, timeout);
-  engine_lock (e);
+  engine_enter (e);
   m = lookup (e, name, err, size);
-  engine_unlock (e);
+  engine_leave (e);
   if (m != NULL && name[0] == '\0')
     engine_keep_default (e);
   return m;
@@ -97,9 +97,9 @@ engine_find_map (struct engine *e, const char *name, double timeout,
 void
 map_get_facts (struct map *m, struct lu_facts *facts)
 {
-  engine_lock (m->engine);
+  engine_enter (m->engine);
   *facts = m->facts;
-  engine_unlock (m->engine);
+  engine_leave (m->engine);
 }
 
 void
@@ -108,8 +108,8 @@ engine_each_map (struct engine *e, void (*f) (struct map *m, void *opaque),
 {
   struct list *l, *next;
 
-  engine_lock (e);
+  engine_enter (e);
   list_for_each (l, next, &e->maps)
     f (list_entry (l, struct map, node), opaque);
-  engine_unlock (e);
+  engine_leave (e);
 }

@@ -475,8 +475,8 @@ map_losses (struct map *map)
 {
   unsigned losses;
 
-  engine_lock (map->engine);
+  engine_enter (map->engine);
   losses = map->losses;
-  engine_unlock (map->engine);
+  engine_leave (map->engine);
   return losses;
 }

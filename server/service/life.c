@@ -116,11 +116,11 @@ engine_run_until_settled (struct engine *e, double timeout)
   ev_timer_init (&timer, give_up_cb, timeout, 0.);
   timer.data = &over;
   ev_timer_start (e->loop, &timer);
-  engine_lock (e);
+  engine_enter (e);
   while (!over && !engine_all_settled (e))
     ev_run (e->loop, EVRUN_ONCE);
   ev_timer_stop (e->loop, &timer);
-  engine_unlock (e);
+  engine_leave (e);
 }
 
 /* ---- the end ---------------------------------------------------------------- */
@@ -141,9 +141,9 @@ engine_abandon (struct engine *e)
 {
   struct list *l, *next;
 
-  engine_lock (e);
+  engine_enter (e);
   if (e->shutdown) {
-    engine_unlock (e);
+    engine_leave (e);
     return;
   }
   e->shutdown = true;
@@ -156,7 +156,7 @@ engine_abandon (struct engine *e)
   }
   engine_changed (e);
   engine_kick (e);
-  engine_unlock (e);
+  engine_leave (e);
 }
 
 /* Log out everywhere, with the loop in this thread. */
@@ -168,7 +168,7 @@ log_out (struct engine *e, double timeout)
   bool over = false;
 
   ev_set_loop_release_cb (e->loop, NULL, NULL);
-  engine_lock (e);
+  engine_enter (e);
   engine_settle (e);            /* the dead cannot log out */
   /* Whoever uses the disk next must not find an old write of ours on it.
    * Usually there is nothing in doubt, and no wait. */
@@ -197,7 +197,7 @@ log_out (struct engine *e, double timeout)
   /* What waited for its next try has nowhere to go: engine_settle fails it. */
   list_for_each (l, next, &e->maps)
     map_wake_delayed (list_entry (l, struct map, node), engine_now ());
-  engine_unlock (e);
+  engine_leave (e);
 }
 
 static void
@@ -228,13 +228,13 @@ engine_free (struct engine *e)
   assert (!e->threaded);
   stop_observer (e);
   nexus_stop (e);
-  engine_lock (e);
+  engine_enter (e);
   while (!list_empty (&e->sessions))
     session_free (list_entry (e->sessions.next, struct session, node));
   while (!list_empty (&e->maps))
     map_free (list_entry (e->maps.next, struct map, node));
   registrants_free (e);
   map_names_free (e);
-  engine_unlock (e);
+  engine_leave (e);
   engine_destroy (e);
 }

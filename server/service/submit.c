@@ -64,7 +64,7 @@ requests_submit (struct engine *e, struct request *first,
   if (e->run_to_completion)
     return;                     /* sent at the end of the turn */
   if (pthread_mutex_trylock (&e->lock) == 0)
-    engine_unlock (e);          /* settles */
+    engine_leave (e);          /* settles */
 }
 
 /* When its one command is in flight on a session that its worker polls
@@ -89,7 +89,7 @@ submit (struct engine *e, struct request *req, int *fd)
     engine_settle (e);
     e->submitter = NULL;
     *fd = fd_to_poll (req);
-    engine_unlock (e);
+    engine_leave (e);
   }
 }
 
@@ -99,7 +99,7 @@ poll_done (struct engine *e, struct request *req, bool readable, int *fd)
 {
   struct session *s;
 
-  engine_lock (e);
+  engine_enter (e);
   *fd = -1;
   if (fd_to_poll (req) != -1) {
     s = req->parts->session;
@@ -114,7 +114,7 @@ poll_done (struct engine *e, struct request *req, bool readable, int *fd)
     e->submitter = NULL;
     *fd = fd_to_poll (req);
   }
-  engine_unlock (e);
+  engine_leave (e);
 }
 
 /* A worker that pushed while we held the lock relies on us.  This has to be a

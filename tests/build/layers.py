@@ -36,16 +36,16 @@ a circle: server/cmd/
 a circle: server/nbd/
 a circle: server/iscsi/ffp-out.c
 server/cmd/cmd-check.c: includes "conf/conf-internal.h"
-server/cmd/cmd-scan.c: uses engine_lock
-server/cmd/cmd-scan.c: uses engine_unlock
+server/cmd/cmd-scan.c: uses engine_enter
+server/cmd/cmd-scan.c: uses engine_leave
 plugin/stream.c: uses hook_
 plugin/stream.c: includes "iscsi/hook.h"
 plugin/stream-read.c: uses engine_now
 plugin/replies.c: uses engine_now
 plugin/plugin.c: uses guard_is_installed
 plugin/plugin.c: uses engine_start_thread
-plugin/exports.c: uses engine_unlock
-plugin/exports.c: uses engine_lock
+plugin/exports.c: uses engine_leave
+plugin/exports.c: uses engine_enter
 plugin/exports.c: uses engine_bind_thread
 plugin/replies.c: 5
 server/multipath/probe.c: 7

@@ -188,10 +188,10 @@ active (void)
   struct list *l, *next;
   unsigned n = 0;
 
-  engine_lock (engine);
+  engine_enter (engine);
   list_for_each (l, next, &engine->maps)
     n += list_entry (l, struct map, node)->nr_active;
-  engine_unlock (engine);
+  engine_leave (engine);
   return n;
 }
 
@@ -250,10 +250,10 @@ start_once (unsigned flags)
   /* There is memory again: whatever was begun is finished, without help; and
    * what was not even begun was said. */
   assert_int_equal (engine_start_thread (engine), 0);
-  engine_lock (engine);
+  engine_enter (engine);
   list_for_each (l, next, &engine->sessions)
     sessions += session_has_paths (list_entry (l, struct session, node));
-  engine_unlock (engine);
+  engine_leave (engine);
   if (sessions < NR_PORTALS)
     assert_true (log_count ("127.0.0.1: out of memory") > 0);
   else
@@ -314,14 +314,14 @@ nothing_waits (void)
   struct list *l, *next;
   bool none;
 
-  engine_lock (engine);
+  engine_enter (engine);
   none = list_empty (&map->queue) && list_empty (&map->delayed) &&
     list_empty (&map->parked) && engine->pending == NULL &&
     engine->completed == NULL;
   list_for_each (l, next, &engine->sessions)
     if (!list_empty (&list_entry (l, struct session, node)->in_flight))
       none = false;
-  engine_unlock (engine);
+  engine_leave (engine);
   return none;
 }
 
@@ -340,11 +340,11 @@ requests (void **unused)
   set ("noop-out-interval", "0");
   fake_disk_limit (disk, 3);
   serve ();
-  engine_lock (engine);
+  engine_enter (engine);
   map->facts.lbpme = map->facts.lbpu = map->facts.lbpws = true;
   map->facts.max_unmap_lba = map->facts.max_write_same = 3;
   map->facts.max_unmap_descriptors = 1;
-  engine_unlock (engine);
+  engine_leave (engine);
   for (size_t i = 0; i < sizeof all / sizeof all[0]; ++i) {
     unsigned failed, sent;
     int r;
@@ -424,10 +424,10 @@ parked (void)
   struct list *l, *next;
   unsigned n = 0;
 
-  engine_lock (engine);
+  engine_enter (engine);
   list_for_each (l, next, &map->parked)
     n++;
-  engine_unlock (engine);
+  engine_leave (engine);
   return n;
 }
 
@@ -544,12 +544,12 @@ path_without_reserve (void **unused)
     alloc_fail_stop ();
     wait_for (j.done);
     pthread_join (j.thread, NULL);
-    engine_lock (engine);
+    engine_enter (engine);
     for (struct list *l = map->paths.next; l != &map->paths; l = l->next)
       if (path_is_usable (list_entry (l, struct path, map_node)->state) &&
           list_entry (l, struct path, map_node)->fence == NULL)
         all = false;
-    engine_unlock (engine);
+    engine_leave (engine);
     assert_true (all);
   }
   assert_true (log_count (not_used) > 0);

@@ -203,9 +203,9 @@ path_at (unsigned i)
 static void
 teach (unsigned i)
 {
-  engine_lock (engine);
+  engine_enter (engine);
   add (&path_at (i)->lateness, 512, USUAL);
-  engine_unlock (engine);
+  engine_leave (engine);
 }
 
 /* Block N is full of N + 1. */
@@ -242,12 +242,12 @@ counts (void)
 {
   struct counts c;
 
-  engine_lock (engine);
+  engine_enter (engine);
   c.sent = map->hedging.sent;
   c.won = map->hedging.won;
   c.refused = map->hedging.refused;
   c.out = map->hedging.nr_out;
-  engine_unlock (engine);
+  engine_leave (engine);
   return c;
 }
 
@@ -315,7 +315,7 @@ portal_of_read (unsigned nr_portals)
 {
   int r = -1;
 
-  engine_lock (engine);
+  engine_enter (engine);
   for (unsigned i = 0; i < nr_portals; ++i) {
     struct list *l, *next;
 
@@ -323,7 +323,7 @@ portal_of_read (unsigned nr_portals)
       if (list_entry (l, struct command, node)->req != NULL)
         r = i;
   }
-  engine_unlock (engine);
+  engine_leave (engine);
   return r;
 }
 
@@ -362,12 +362,12 @@ second_wins (void **unused)
   assert_true (j.seconds > 2 * USUAL && j.seconds < LATE / 2e3);
   assert_int_equal (counts ().sent, 1);
   assert_int_equal (counts ().won, 1);
-  engine_lock (engine);
+  engine_enter (engine);
   assert_int_equal (path_at (at)->hedged_away, 1);
   assert_int_equal (path_at (at)->hedges_sent, 0);
   assert_int_equal (path_at (1 - at)->hedges_sent, 1);
   assert_int_equal (path_at (1 - at)->hedges_won, 1);
-  engine_unlock (engine);
+  engine_leave (engine);
   /* The rest of the loser's data goes nowhere. */
   assert_int_equal (counts ().out, 1);
   memset (j.buf, 0x55, 5 * BS);
@@ -551,9 +551,9 @@ not_when_off (void **unused)
   set ("hedged-reads", "off");
   serve (2);
   assert_not_hedged ();
-  engine_lock (engine);
+  engine_enter (engine);
   assert_false (engine->hedge_awake);
-  engine_unlock (engine);
+  engine_leave (engine);
 }
 
 static void
@@ -586,9 +586,9 @@ not_to_a_slow_path (void **unused)
 
   (void) unused;
   serve (2);
-  engine_lock (engine);
+  engine_enter (engine);
   path_at (1)->sel.slow = true;
-  engine_unlock (engine);
+  engine_leave (engine);
   make_late (0, LATE);
   job_start (&j, false, 3, 5);
   job_end (&j);
@@ -605,10 +605,10 @@ not_when_all_are_late (void **unused)
   (void) unused;
   serve (2);
   /* Late after 0.3 s: both are sent long before. */
-  engine_lock (engine);
+  engine_enter (engine);
   for (unsigned i = 0; i < 2; ++i)
     add (&path_at (i)->lateness, 512, 0.1);
-  engine_unlock (engine);
+  engine_leave (engine);
   for (unsigned i = 0; i < 2; ++i)
     make_late (i, LATE);
   for (unsigned i = 0; i < 2; ++i)
@@ -644,9 +644,9 @@ not_beyond_the_budget (void **unused)
 
   (void) unused;
   serve (2);
-  engine_lock (engine);
+  engine_enter (engine);
   map->hedging.budget.tokens = 1.5;
-  engine_unlock (engine);
+  engine_leave (engine);
   late_read (&j, 3, 5);
   job_end (&j);
   job_free (&j);

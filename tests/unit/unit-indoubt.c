@@ -87,6 +87,17 @@ model_has (unsigned n)
   return false;
 }
 
+static bool
+has_range (const struct indoubt *set, const void *nexus)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &set->ranges)
+    if (list_entry (l, struct indoubt_range, node)->nexus == nexus)
+      return true;
+  return false;
+}
+
 /* Ask for every range of every origin.  EXACT: nothing was widened. */
 static void
 compare (const struct indoubt *set, bool exact)
@@ -100,9 +111,9 @@ compare (const struct indoubt *set, bool exact)
 
   for (unsigned n = 0; n < NEXUSES; ++n) {
     if (exact)
-      assert_int_equal (indoubt_has (set, &nexus[n]), model_has (n));
+      assert_int_equal (has_range (set, &nexus[n]), model_has (n));
     else if (model_has (n))
-      assert_true (indoubt_has (set, &nexus[n]));
+      assert_true (has_range (set, &nexus[n]));
   }
   for (uint64_t origin = 0; origin <= ORIGINS; ++origin)
     for (unsigned lba = 0; lba < BLOCKS; ++lba)
@@ -218,7 +229,7 @@ without_memory_all_is_in_doubt (void **unused)
   failing = true;
   /* Nothing to widen: the caller is told. */
   assert_false (indoubt_add (&set, &nexus[0], 1, 10, 1));
-  assert_false (indoubt_has (&set, &nexus[0]));
+  assert_false (has_range (&set, &nexus[0]));
   failing = false;
   assert_true (indoubt_add (&set, &nexus[0], 1, 10, 1));
   assert_false (indoubt_overlaps (&set, 1, 10, 1));
@@ -265,7 +276,7 @@ a_lent_range_is_the_whole_disk (void **unused)
   assert_true (indoubt_overlaps (&set, 1, UINT64_MAX - 1, 1));
   assert_true (indoubt_add (&set, &nexus[0], 1, 10, 1));
   indoubt_release (&set, &nexus[0]);
-  assert_false (indoubt_has (&set, &nexus[0]));
+  assert_false (has_range (&set, &nexus[0]));
   assert_true (indoubt_overlaps (&set, 1, 10, 1));
   indoubt_clear (&set);
   assert_int_equal (set.count, 0);

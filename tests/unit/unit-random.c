@@ -446,7 +446,7 @@ give_up (const char *why)
   for (unsigned i = 0; i < NR_WORKERS; ++i)
     fprintf (stderr, "worker %u: %s %s\n", i,
              workers[i].busy ? "waits" : "runs", workers[i].failure);
-  engine_lock (engine);
+  engine_enter (engine);
   for (unsigned i = 0; i < NR_DISKS; ++i) {
     struct list *l, *next;
 
@@ -478,7 +478,7 @@ give_up (const char *why)
                p->checking ? ", is checked" : "");
     }
   }
-  engine_unlock (engine);
+  engine_leave (engine);
   log_end (true);
   fflush (NULL);
   /* Threads hang in requests: nothing can be cleaned up. */
@@ -508,7 +508,7 @@ end_workers (void)
 static void
 teach_usual (void)
 {
-  engine_lock (engine);
+  engine_enter (engine);
   for (unsigned i = 0; i < NR_DISKS; ++i) {
     struct list *l, *next;
 
@@ -516,7 +516,7 @@ teach_usual (void)
       for (unsigned k = 0; k < 256; ++k)
         lateness_add (&list_entry (l, struct path, map_node)->lateness, 0.002);
   }
-  engine_unlock (engine);
+  engine_leave (engine);
 }
 
 static bool
@@ -524,10 +524,10 @@ all_active (void)
 {
   bool r = true;
 
-  engine_lock (engine);
+  engine_enter (engine);
   for (unsigned i = 0; i < NR_DISKS; ++i)
     r &= maps[i]->nr_active == plan.nr_portals;
-  engine_unlock (engine);
+  engine_leave (engine);
   return r;
 }
 
@@ -541,7 +541,7 @@ find_missing (void)
   bool missing[MAX_PORTALS] = { false };
   struct list *l, *next;
 
-  engine_lock (engine);
+  engine_enter (engine);
   list_for_each (l, next, &engine->sessions) {
     struct session *s = list_entry (l, struct session, node);
     const int i = s->portal.port - 4001;
@@ -555,7 +555,7 @@ find_missing (void)
           missing[i] = true;
       }
   }
-  engine_unlock (engine);
+  engine_leave (engine);
   for (unsigned i = 0; i < plan.nr_portals; ++i)
     if (missing[i])
       fake_kill (portals[i]);
@@ -567,10 +567,10 @@ no_hedges (void)
 {
   bool r = true;
 
-  engine_lock (engine);
+  engine_enter (engine);
   for (unsigned i = 0; i < NR_DISKS; ++i)
     r &= list_empty (&maps[i]->hedging.out);
-  engine_unlock (engine);
+  engine_leave (engine);
   return r;
 }
 
@@ -592,7 +592,7 @@ check_idle (void)
 {
   const char *left = NULL;
 
-  engine_lock (engine);
+  engine_enter (engine);
   for (unsigned i = 0; i < NR_DISKS; ++i) {
     struct list *l, *next;
 
@@ -622,7 +622,7 @@ check_idle (void)
     }
   }
   nr_failovers += engine->failovers;
-  engine_unlock (engine);
+  engine_leave (engine);
   if (left)
     give_up (left);
 }

@@ -132,10 +132,6 @@ service_time_takes_least_bytes (void **unused)
   paths[1].in_flight = 8;
   paths[1].in_flight_bytes = 8 * 4096;
   assert_ptr_equal (sel.ops->select_path (&sel, 4096), &paths[1]);
-  /* Ten times the throughput makes up for it. */
-  paths[0].relative_throughput = 100;
-  paths[1].relative_throughput = 1;
-  assert_ptr_equal (sel.ops->select_path (&sel, 4096), &paths[0]);
 }
 
 static void

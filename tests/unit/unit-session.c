@@ -54,7 +54,7 @@ states_show (void)
 
   if (engine == NULL)
     return;
-  engine_lock (engine);
+  engine_enter (engine);
   list_for_each (l, next, &engine->sessions) {
     const struct session *s = list_entry (l, struct session, node);
 
@@ -69,7 +69,7 @@ states_show (void)
                path_state_name (p->state));
     }
   }
-  engine_unlock (engine);
+  engine_leave (engine);
 }
 
 /* Waits for CONDITION; a failed test shows the log and the states. */
@@ -211,9 +211,9 @@ active (void)
 {
   unsigned n;
 
-  engine_lock (engine);
+  engine_enter (engine);
   n = map->nr_active;
-  engine_unlock (engine);
+  engine_leave (engine);
   return n;
 }
 
@@ -240,11 +240,11 @@ path_of (unsigned i)
   struct path *p;
   enum path_state state;
 
-  engine_lock (engine);
+  engine_enter (engine);
   p = path_find (session_of (i), 1);
   assert_non_null (p);
   state = p->state;
-  engine_unlock (engine);
+  engine_leave (engine);
   return state;
 }
 
@@ -254,12 +254,12 @@ queued (void)
   struct list *l, *next;
   unsigned n = 0;
 
-  engine_lock (engine);
+  engine_enter (engine);
   list_for_each (l, next, &map->queue)
     n++;
   list_for_each (l, next, &map->delayed)
     n++;
-  engine_unlock (engine);
+  engine_leave (engine);
   return n;
 }
 
@@ -532,9 +532,9 @@ submit_to_the_dead (void **unused)
   for (unsigned i = 0; i < 20; ++i) {
     wait_for (active () == 2);
     /* With the lock the service thread cannot see the death first. */
-    engine_lock (engine);
+    engine_enter (engine);
     fake_kill (portal[i % 2]);
-    engine_unlock (engine);
+    engine_leave (engine);
     do_job (OP_WRITE, i, 1, 0);
     do_job (OP_WRITE, i + 1, 1, 0);
     assert_on_disk (i, 1);
@@ -664,9 +664,9 @@ eager_death (void **unused)
     wait_for (active () == 2);
     for (unsigned i = 0; i < 4; ++i)
       job_start (&jobs[i], OP_WRITE, 16 * i, 16);
-    engine_lock (engine);
+    engine_enter (engine);
     fake_kill (portal[round % 2]);
-    engine_unlock (engine);
+    engine_leave (engine);
     for (unsigned i = 4; i < 8; ++i)
       job_start (&jobs[i], OP_WRITE, 16 * i, 16);
     for (unsigned i = 0; i < 8; ++i)
@@ -793,14 +793,14 @@ qualifier_of (const char *name)
   struct list *l, *next;
   uint32_t q = 0;
 
-  engine_lock (engine);
+  engine_enter (engine);
   list_for_each (l, next, &engine->sessions) {
     const struct session *s = list_entry (l, struct session, node);
 
     if (strcmp (s->name, name) == 0)
       q = s->isid_qualifier;
   }
-  engine_unlock (engine);
+  engine_leave (engine);
   return q;
 }
 
@@ -975,9 +975,9 @@ depth_of (unsigned i)
 {
   unsigned depth;
 
-  engine_lock (engine);
+  engine_enter (engine);
   depth = session_of (i)->depth;
-  engine_unlock (engine);
+  engine_leave (engine);
   return depth;
 }
 
@@ -1414,14 +1414,14 @@ shutdown_of_the_dead (void **unused)
   set ("path-checker", "none");
   fake_set_eager (true);
   serve (2);
-  engine_lock (engine);
+  engine_enter (engine);
   engine->stop = true;          /* as engine_shutdown does */
   fake_kill (portal[0]);
   fake_set_connect (portal[0], FAKE_CONNECT_REFUSED);
   for (unsigned i = 0; i < 2; ++i)
     job_start (&jobs[i], OP_WRITE, i, 1);
   pause_ms (50);
-  engine_unlock (engine);
+  engine_leave (engine);
   pause_ms (50);
   engine_shutdown (engine, 2);
   for (unsigned i = 0; i < 2; ++i) {
@@ -1606,10 +1606,10 @@ sessions_up (void)
   struct list *l, *next;
   unsigned n = 0;
 
-  engine_lock (engine);
+  engine_enter (engine);
   list_for_each (l, next, &engine->sessions)
     n += list_entry (l, struct session, node)->state == SESSION_UP;
-  engine_unlock (engine);
+  engine_leave (engine);
   return n;
 }
 
@@ -1644,7 +1644,7 @@ crowd (const char *host)
   engine = engine_new (settings);
   assert_non_null (engine);
   engine_start (engine);
-  engine_lock (engine);
+  engine_enter (engine);
   for (unsigned i = 0; i < 2; ++i)
     for (unsigned t = 1; t < CROWD; ++t) {
       const char *why;
@@ -1655,7 +1655,7 @@ crowd (const char *host)
       sprintf (text, FAKE_TARGET ".%u", t);
       engine_add_target (engine, &where, text, NULL);
     }
-  engine_unlock (engine);
+  engine_leave (engine);
   engine_run_until_settled (engine, PATIENCE);
   assert_int_equal (engine_start_thread (engine), 0);
   map = engine_find_map (engine, "", PATIENCE, err, sizeof err);
@@ -1934,9 +1934,9 @@ two_targets (const char *one_array)
   set ("fence-timeout", "1.5");
   set ("fence-across-targets", one_array);
   serve (2);
-  engine_lock (engine);
+  engine_enter (engine);
   strcpy (session_of (1)->target, FAKE_TARGET "2");
-  engine_unlock (engine);
+  engine_leave (engine);
   overwrite_what_is_in_doubt (&again);
   job_end (&again, 0);
 }
@@ -2133,9 +2133,9 @@ thin_threshold (void **unused)
   for (unsigned i = 0; i < 8; ++i)
     do_job (OP_WRITE, i, 1, 0);
   assert_int_equal (log_count ("thin provisioning soft threshold reached"), 1);
-  engine_lock (engine);
+  engine_enter (engine);
   assert_int_equal (map->thin_thresholds, 1);
-  engine_unlock (engine);
+  engine_leave (engine);
 }
 
 /* A write was done before the reset, and its answer is read after it was heard of

@@ -173,7 +173,6 @@ test_statuses (void **state)
         VERDICT_FAIL, EPERM, 0, 0);
   same (verdict_of (RESULT_TASK_ABORTED, &none), VERDICT_RETRY, 0, 0, 0);
   same (verdict_of (RESULT_LOST, &none), VERDICT_PATH, 0, 0, 0);
-  same (verdict_of (RESULT_TIMEOUT, &none), VERDICT_PATH, 0, 0, 0);
   same (verdict_of (RESULT_PROTOCOL, &none), VERDICT_PATH, 0, 0, 0);
 
   /* Invalid sense: what is in its fields does not count. */
@@ -277,7 +276,7 @@ test_invariants (void **state)
   static const int known[] = {
     RESULT_GOOD, RESULT_CHECK_CONDITION, RESULT_CONDITION_MET, RESULT_BUSY,
     RESULT_RESERVATION_CONFLICT, RESULT_TASK_SET_FULL, RESULT_ACA_ACTIVE,
-    RESULT_TASK_ABORTED, RESULT_LOST, RESULT_TIMEOUT, RESULT_PROTOCOL,
+    RESULT_TASK_ABORTED, RESULT_LOST, RESULT_PROTOCOL,
   };
   size_t k;
   int i, result, mode;
