@@ -162,6 +162,9 @@ const struct option options[] = {
     "another is expensive: on, off, or auto: on with 2 to 4 CPUs" },
   { "shortcut", OPTION_BOOL, 0, 0, S (shortcut), P | IN_ISCSI, NULL, "on",
     "answer plain reads and writes without a thread of nbdkit for each" },
+  { "guard", OPTION_BOOL, 0, 0, S (guard), P | IN_ISCSI, NULL, "on",
+    "do not start with a libiscsi that cannot be guarded against targets that break "
+    "the protocol" },
   { "fence", OPTION_CHOICE, 0, 0, S (fence), P | IN_ISCSI, fences, "auto",
     "how unanswered writes of a lost session are kept from coming late: auto "
     "(reinstate, then lun-reset), reinstate, lun-reset, hold or off" },

@@ -34,6 +34,7 @@ settings_new (void)
   s->command_timeout = 60;
   s->fence_timeout = 30;
   s->control_mode = 0600;
+  s->guard = true;
   s->replacement_timeout = TMO_OFF;
   if (map_settings_init (&s->defaults) == -1) {
     free (s);

@@ -126,6 +126,7 @@ struct settings {
   char *config_file;                    /* NULL if none was read */
   char *control;                        /* control socket; NULL default, "" none */
   char *metrics_listen;                 /* metrics-http.h; NULL: nowhere */
+  bool guard;                           /* needed? */
   unsigned control_mode;                /* of its file */
   char *control_group;                  /* NULL: as it comes */
 

@@ -249,6 +249,13 @@ engine_verdict (struct engine *e, char *err, size_t size)
   unsigned nr_up = 0;
   char text[ERR_SIZE];
 
+  /* What cannot be done safely says so before it serves. */
+  if (e->settings->guard && !service_is_guarded ()) {
+    snprintf (err, size, "this libiscsi (static, not glibc's kind, or built with -fno-plt) cannot "
+              "be guarded against targets that break the protocol: use your distribution's, or "
+              "guard=off if you trust the target with this process");
+    return -1;
+  }
   if (e->complaint_fatal) {
     snprintf (err, size, "%s", e->complaint);
     return -1;

@@ -152,6 +152,7 @@ setup (void **unused)
   fake_start (1);
   log_set_sink (sink);
   settings = settings_new ();
+  settings->guard = false;      /* the fake is no library */
   disk = fake_disk_new (1, BLOCKS, BS);
   fake_portals_new (portal, NR_PORTALS, disk);
   set ("initiator-name", "iqn.2026-11.test.unit:hedge");

@@ -711,6 +711,7 @@ run_schedule (unsigned number)
   memset (&plan, 0, sizeof plan);
   plan.seed = number;
   settings = settings_new ();
+  settings->guard = false;      /* the fake is no library */
   set ("initiator-name", "iqn.2026-11.test.unit:random");
   set ("target", FAKE_TARGET);
   set ("discovery", "off");

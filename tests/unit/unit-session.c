@@ -127,6 +127,7 @@ setup (void **unused)
   fake_start (1);
   log_set_sink (sink);
   settings = settings_new ();
+  settings->guard = false;      /* the fake is no library */
   disk = fake_disk_new (1, BLOCKS, BS);
   fake_portals_new (portal, MAX_PORTALS, disk);
   set ("initiator-name", "iqn.2026-11.test.unit:session");
@@ -2212,6 +2213,18 @@ flush_after_own_reset (void **unused)
   }
 }
 
+/* The fake cannot be guarded, as a static library cannot. */
+static void
+no_guard_is_an_error (void **state)
+{
+  char err[ERR_SIZE];
+
+  (void) state;
+  settings->guard = true;
+  assert_int_equal (run (2, err), -1);
+  assert_non_null (strstr (err, "guard=off"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown (name, setup, teardown)
 
 int
@@ -2220,6 +2233,7 @@ main (void)
   const struct CMUnitTest tests[] = {
     /* First, while there are no threads that a fork would lose. */
     cmocka_unit_test (misuse_is_noticed),
+    TEST (no_guard_is_an_error),
     TEST (two_paths),
     TEST (discovery_finds_the_other_portal),
     TEST (discovery_names_what_is_there),

@@ -235,6 +235,7 @@ every_parameter (void **state)
     { "control", "/run/x", "/run/x" },
     { "bindings_file", "/b", "/b" },
     { "config", "/c", "/c" },
+    { "guard", "off", "no" },
     { "control_mode", "0660", "0660" },
     { "metrics_listen", "[::1]:9123", "[::1]:9123" },
     { "control_group", "disk", "disk" },
