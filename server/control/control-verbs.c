@@ -122,9 +122,12 @@ do_show (struct engine *e, const struct control_request *req)
     if (e->threaded)
       engine_lend (e);
     json = answer (req->json ? show_json (req, s) : show_text (req, s));
-    if (json != NULL)
-      json_object_set_new (json, "state",
-                           json_integer (topology_worst_state (s)));
+    if (json != NULL &&
+        json_object_set_new (json, "state",
+                             json_integer (topology_worst_state (s))) == -1) {
+      json_decref (json);
+      json = NULL;              /* no memory */
+    }
     if (e->threaded)
       engine_take_back (e);
   }
