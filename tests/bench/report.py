@@ -206,7 +206,7 @@ def table(rows):
 
 
 def markdown(results, goals, args):
-    """For README.md: the ratios with what they must be, and the situations."""
+    """For tests/bench/README.md: the ratios with what they must be, and the situations."""
     groups = []
     for r in results:
         if r.group not in groups:
