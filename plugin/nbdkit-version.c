@@ -62,6 +62,6 @@ nbdkit_version_warn (void)
   if (ask_version (self, text, sizeof text) &&
       sscanf (text, "nbdkit %31s", version) == 1 && ends_with_its_clients (version))
     log_warning ("nbdkit %s may end, with the disks of all clients, when one of them goes away "
-                 "in the middle of replies: use 1.34 or later (see \"Which front end\" in "
-                 "nbdkit-mpiscsi-plugin(1))", version);
+                 "in the middle of replies: use 1.34 or later, or mpiscsi serve (see \"Which front end\" "
+                 "in nbdkit-mpiscsi-plugin(1))", version);
 }

@@ -57,7 +57,10 @@ assert_start_fails '(LUN|lun) ?=?0.*(disk|type)' portals="$p" target="$iqn" lun=
 
 say "an nbdkit that ends with one of its clients"
 version=$("${NBDKIT:-nbdkit}" --version | sed -n 's/^nbdkit \([0-9.]*\).*/\1/p')
+before=$front_end
+needs_nbdkit
 start_mpiscsi portals="$p" target="$iqn" lun=1
+front_end=$before
 case $version in
   1.32.4 | 1.32.5) assert_match "the log" "warning: nbdkit $version may end" "$(new_log)" ;;
   *) assert_no_match "the log" 'nbdkit .* may end' "$(new_log)" ;;
