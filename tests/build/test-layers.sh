@@ -11,7 +11,7 @@ requires nm --version
 
 layers=$testsdir/build/layers.py
 make_var () { sed -n "s/^$1 = //p" "$top_builddir/server/Makefile"; }
-cc=${CC:-$(make_var CC)}
+read -ra cc <<<"${CC:-$(make_var CC)}"
 # shellcheck disable=SC2046,SC2207
 flags=(-DHAVE_CONFIG_H -D_GNU_SOURCE -I"$top_builddir" -I"$top_srcdir/server"
        -I"$top_srcdir/plugin" $(make_var CFLAGS | tr ' ' '\n' | grep -e ^-std -e ^-fsanitize)
@@ -26,7 +26,7 @@ printf 'int main (void) { return 0; }\n' > "$tmpdir/layer.c"
 libs=($(make_var LIBISCSI_LIBS) $(make_var LIBEV_LIBS) $(make_var JANSSON_LIBS) $(make_var GNUTLS_LIBS) -lpthread)
 # links LIBRARY...: a program of those, whole, and nothing else of ours.
 links () {
-  "$cc" "${flags[@]}" -o "$tmpdir/layer" "$tmpdir/layer.c" -Wl,--no-undefined,--whole-archive \
+  "${cc[@]}" "${flags[@]}" -o "$tmpdir/layer" "$tmpdir/layer.c" -Wl,--no-undefined,--whole-archive \
     "$@" -Wl,--no-whole-archive "${libs[@]}" 2> "$tmpdir/err"
 }
 all=()
@@ -42,7 +42,7 @@ for library in base scsi conf rules engine iscsi multipath fence service control
 done
 
 say "each header alone"
-alone () { "$cc" "${flags[@]}" -include config.h -fsyntax-only -x c "$1" 2> "$tmpdir/err"; }
+alone () { "${cc[@]}" "${flags[@]}" -include config.h -fsyntax-only -x c "$1" 2> "$tmpdir/err"; }
 for header in "$top_srcdir"/server/*/*.h "$top_srcdir"/plugin/*.h; do
   alone "$header" || fail "$header does not compile alone: $(head -3 "$tmpdir/err")"
 done
@@ -79,7 +79,7 @@ compiled () {
   object=${file%.c}.o
   [ -f "$top_builddir/$object" ] || object=${file%/*}/.libs/$(basename "$file" .c).o
   printf '%s\n' "$1" >> "$copy/$file"
-  "$cc" "${flags[@]}" -I"$copy/server" -c -o "$copy/$object" "$copy/$file"
+  "${cc[@]}" "${flags[@]}" -I"$copy/server" -c -o "$copy/$object" "$copy/$file"
 }
 compiled 'extern void session_kill (void); void upward (void) { session_kill (); }'
 cp "$top_builddir/server/.libs/libengine.a" "$copy/engine.a"
