@@ -38,7 +38,7 @@ for library in base scsi conf rules engine iscsi multipath fence service control
     *) files=("lib$library.a") ;;
   esac
   for file in "${files[@]}"; do all+=("$top_builddir/server/.libs/$file"); done
-  links "${all[@]}" || fail "$library/ calls what is above it: $(grep -m3 undefined "$tmpdir/err")"
+  links "${all[@]}" || fail "$library/ calls what is above it: $(grep -m3 undefined "$tmpdir/err" || cat "$tmpdir/err")"
 done
 
 say "each header alone"

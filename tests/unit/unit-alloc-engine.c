@@ -26,6 +26,7 @@
 #include "control/control.h"
 #include "fake-libiscsi.h"
 #include "log-capture.h"
+#include "virtual-time.h"
 #include "fence/fence.h"
 #include "plugin.h"
 
@@ -698,6 +699,7 @@ main (void)
     TEST (exports),
   };
 
+  virtual_time_start ();
   setbuf (stdout, NULL);
   cmocka_set_test_filter (getenv ("TEST"));
   return cmocka_run_group_tests (tests, NULL, NULL);

@@ -18,6 +18,7 @@
 
 #include "service/service.h"
 #include "fake-libiscsi.h"
+#include "virtual-time.h"
 #include "multipath/hedge.h"
 
 #define BLOCKS 1024
@@ -688,5 +689,6 @@ main (void)
     TEST (not_beyond_the_budget),
   };
 
+  virtual_time_start ();
   return cmocka_run_group_tests_name ("hedge", tests, NULL, NULL);
 }

@@ -33,6 +33,7 @@
 #include "fence/fence.h"
 #include "fence/nexus.h"
 #include "fake-libiscsi.h"
+#include "virtual-time.h"
 
 #define BS 512
 #define NR_DISKS 2
@@ -845,6 +846,7 @@ main (void)
     cmocka_unit_test (random_schedules),
   };
 
+  virtual_time_start ();
   if (mkdtemp (state_dir) == NULL)
     return 1;
   setenv ("STATE_DIRECTORY", state_dir, 1);

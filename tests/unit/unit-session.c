@@ -25,6 +25,7 @@
 #include "service/service.h"
 #include "fake-libiscsi.h"
 #include "log-capture.h"
+#include "virtual-time.h"
 
 #define BLOCKS 1024
 #define BS 512
@@ -2311,5 +2312,6 @@ main (void)
     TEST (free_without_shutdown),
   };
 
+  virtual_time_start ();
   return cmocka_run_group_tests_name ("session", tests, NULL, NULL);
 }
