@@ -58,16 +58,32 @@ print_section (const char *name, struct settings *s, unsigned where)
   printf ("}\n");
 }
 
+/* Its argument is no portal. */
+static struct settings *
+check_settings (const struct cmd *cmd)
+{
+  struct cmd without = *cmd;
+
+  without.argc = 0;
+  return cmd_settings (&without);
+}
+
 int
 cmd_check (const struct cmd *cmd)
 {
-  struct settings *s = cmd_settings (cmd);
+  struct settings *s = check_settings (cmd);
   char initiator[ISCSI_NAME_SIZE], portal[300];
   const struct conf_nbd *nbd;
   char **argv, remark[ERR_SIZE];
+  int status;
 
   if (s == NULL)
     return CMD_FAILED;
+  if (cmd->argc > 0) {
+    status = check_device (s, cmd->argv[0]);
+    settings_free (s);
+    return status;
+  }
   printf ("# %s is good\n", cmd->conf ? cmd->conf : CMD_CONF);
   if (s->initiator_name == NULL) {
     settings_default_initiator (NULL, initiator, remark);
@@ -92,6 +108,7 @@ cmd_check (const struct cmd *cmd)
     print_aliases (s->conf);
   print_section ("iscsi", s, IN_ISCSI);
   print_section ("defaults", s, IN_DEFAULTS);
+  conf_print_table (stdout);
   settings_free (s);
   return 0;
 }

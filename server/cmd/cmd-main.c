@@ -36,7 +36,8 @@ static const char help[] =
   "  mpiscsi scan [PORTAL...] [KEY=VALUE...]\n"
   "Serving:\n"
   "  mpiscsi serve [PORTAL...] [KEY=VALUE...] [-- NBDKIT OPTION...]\n"
-  "  mpiscsi check                   is the configuration file good?\n"
+  "  mpiscsi check [VENDOR,PRODUCT]  is the configuration file good? what holds\n"
+  "                                  for that array?\n"
   "\n"
   "Options:\n"
   "  -c, --config FILE    configuration file (" CMD_CONF ")\n"
@@ -85,7 +86,7 @@ static const struct {
   { "serve", cmd_serve, 0, -1,
     CONF | DRY_RUN | PLUGIN | RUN | IDLE | SINGLE | VERBOSE,
     "[PORTAL...] [KEY=VALUE...] [-- NBDKIT OPTION...]" },
-  { "check", cmd_check, 0, 0, CONF, "" },
+  { "check", cmd_check, 0, 1, CONF, "[VENDOR,PRODUCT]" },
 };
 
 void

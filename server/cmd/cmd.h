@@ -49,6 +49,9 @@ extern int cmd_scan (const struct cmd *cmd);            /* cmd-scan.c */
 extern int cmd_serve (const struct cmd *cmd);           /* cmd-serve.c */
 extern int cmd_check (const struct cmd *cmd);           /* cmd-check.c */
 
+/* cmd-check-devices.c */
+extern int check_device (const struct settings *s, const char *name);
+
 /* cmd-persist.c: has options of its own, mpathpersist's; ARGV[0] is no option. */
 extern int cmd_persist (int argc, char **argv);
 

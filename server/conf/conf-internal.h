@@ -53,6 +53,7 @@ struct conf_options {
 
 struct conf_device {            /* devices { device { } } */
   struct conf_device *next;
+  unsigned line;
   struct conf_pattern *vendor, *product, *revision;     /* NULL: any */
   struct conf_options options;
 };
@@ -63,6 +64,14 @@ struct conf_multipath {         /* multipaths { multipath { } } */
   char *wwid;
   struct conf_options options;
 };
+
+/* conf-resolve.c */
+extern bool conf_device_matches (const struct conf_device *d,
+                                 const struct lu_facts *lu);
+struct device_family;
+/* What the device table gives; F NULL: nothing. */
+extern void conf_builtin (const struct device_family *f,
+                          struct conf_options *o);
 
 enum conf_criterion { BY_DEVICE, BY_WWID, BY_TARGET, BY_PORTAL, NR_CRITERIA };
 struct conf_rule {              /* one entry of blacklist or its exceptions */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "conf/conf-internal.h"
+#include "conf/devices.h"
 
 /* Lays what the section gives over *out, except what the command line gave. */
 static int
@@ -30,11 +31,38 @@ fits (const struct conf_pattern *p, const char *text)
   return p == NULL || conf_pattern_match (p, text);
 }
 
-static bool
-device_matches (const struct conf_device *d, const struct lu_facts *lu)
+bool
+conf_device_matches (const struct conf_device *d, const struct lu_facts *lu)
 {
   return (d->vendor || d->product) && fits (d->vendor, lu->vendor) &&
     fits (d->product, lu->product) && fits (d->revision, lu->revision);
+}
+
+/* What is built in for this array: as if a device section said so, before all
+ * those of the file. */
+void
+conf_builtin (const struct device_family *f, struct conf_options *o)
+{
+  memset (o, 0, sizeof *o);
+  o->queue_feature = -1;
+  if (f == NULL)
+    return;
+#define GIVE(field, value)                                              \
+  do {                                                                  \
+    o->values.field = value;                                            \
+    o->given |= option_bit (options, option_find (options, #field,      \
+                                                  IN_DEVICE));          \
+  } while (0)
+  if (f->no_path_retry != 0)
+    GIVE (no_path_retry, f->no_path_retry);
+  if (f->fast_io_fail_tmo != 0)
+    GIVE (fast_io_fail_tmo, f->fast_io_fail_tmo);
+  if (f->failback != 0)
+    GIVE (failback, f->failback);
+  /* Copied, like all of them: never changed through this. */
+  if (f->prio_args != NULL)
+    GIVE (prio_args, (char *) f->prio_args);
+#undef GIVE
 }
 
 struct layers {
@@ -57,11 +85,19 @@ static int
 resolve (struct layers *l, const struct conf *conf, const struct lu_facts *lu)
 {
   const struct option *retry = option_find (options, "no_path_retry", ~0u);
+  struct conf_options builtin;
 
-  l->given |= conf->values->given;
-  l->queue_feature = conf->extra.queue_feature;
+  if (conf != NULL) {
+    l->given |= conf->values->given;
+    l->queue_feature = conf->extra.queue_feature;
+  }
+  conf_builtin (device_family (lu), &builtin);
+  if (lay (l, &builtin) == -1)
+    return -1;
+  if (conf == NULL)
+    return 0;
   for (const struct conf_device *d = conf->devices; d; d = d->next)
-    if (device_matches (d, lu) && lay (l, &d->options) == -1)
+    if (conf_device_matches (d, lu) && lay (l, &d->options) == -1)
       return -1;
   if (lay (l, &conf->overrides) == -1 || lay (l, &conf->protocol) == -1)
     return -1;
@@ -88,8 +124,15 @@ conf_resolve (const struct settings *s, const struct lu_facts *lu,
     if (o->map && option_copy (o, option_map_field (o, out),
                                (const char *) &s->defaults + o->offset) == -1)
       goto no_memory;
-  if (s->conf && resolve (&l, s->conf, lu) == -1)
+  if (resolve (&l, s->conf, lu) == -1)
     goto no_memory;
+  /* As multipathd has it: a read is refused in standby, TEST UNIT READY says
+   * why.  What the command line says is meant. */
+  if (out->detect_checker && lu->tpgs != 0 &&
+      out->path_checker == CHECKER_DIRECTIO &&
+      !(s->given & option_bit (options, option_find (options, "path_checker",
+                                                     ~0u))))
+    out->path_checker = CHECKER_TUR;
   return 0;
 
  no_memory:

@@ -156,6 +156,7 @@ conf_open_section (struct conf_parser *ps, const char *word)
     ps->device = calloc (1, sizeof *ps->device);
     if (ps->device == NULL)
       return fail (ps, "out of memory");
+    ps->device->line = ps->line;
     conf_options_init (&ps->device->options);
     append (&ps->conf->devices, offsetof (struct conf_device, next),
             ps->device);

@@ -68,7 +68,6 @@ const struct conf_word conf_words[] = {
   { "hardware_handler", V, NULL, KERNEL },
   { "retain_attached_hw_handler", DVO, NULL, KERNEL },
   { "detect_prio", DVO, NULL, "'prio' is taken as it is given" },
-  { "detect_checker", DVO, NULL, "'path_checker' is taken as it is given" },
   { "detect_pgpolicy", DVO, NULL, "'path_grouping_policy' is taken as it is given" },
   { "detect_pgpolicy_use_tpg", DVO, NULL, "'path_grouping_policy' is taken as it is given" },
   { "force_sync", D, NULL, "checkers never wait for one another" },

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "scsi/scsi.h"
 #include "conf/settings.h"
@@ -86,10 +87,15 @@ extern const char *conf_todays_spelling (const char *word);
 
 /* conf-resolve.c */
 /* The options of one map, by its LUN's facts: command line, then multipaths,
- * overrides, devices, defaults, built-in.  target (may be NULL) is for
+ * overrides, devices, the device table (devices.h), defaults, built-in.  target (may be NULL) is for
  * messages only.  *out is new: map_settings_free.  -1: no memory. */
 extern int conf_resolve (const struct settings *s, const struct lu_facts *lu,
                          const char *target, struct map_settings *out);
+/* conf-print.c: the device table, in the file's grammar; and which rules fit a
+ * LUN with that vendor and product, and what holds for it.  -1: no memory. */
+extern void conf_print_table (FILE *fp);
+extern int conf_print_device (FILE *fp, const struct settings *s,
+                              const struct lu_facts *lu);
 /* Is this LUN, seen through this target and portal (each may be NULL), kept
  * out?  Everything that was logged in to is let in by default.  why: for the
  * log, e.g. "blacklisted, wwid: /etc/mpiscsi.conf:12". */

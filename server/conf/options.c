@@ -210,6 +210,8 @@ const struct option options[] = {
     "where the priority of a path comes from" },
   { "prio_args", OPTION_STRING, 0, 4096, M (prio_args), MAPS, NULL, "(none)",
     "arguments of prio weightedpath" },
+  { "detect_checker", OPTION_BOOL, 0, 0, M (detect_checker), MAPS, NULL, "yes",
+    "tur for a LUN with ALUA, whatever path_checker says" },
   { "rr_min_io", OPTION_COUNT, 1, 1000000, M (rr_min_io), MAPS, NULL, "4",
     "I/Os sent to a path before round-robin takes the next (also: rr_min_io_rq)" },
   { "rr_weight", OPTION_BOOL, 0, 0, M (rr_weight_priorities), MAPS, weights,

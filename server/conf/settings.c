@@ -54,6 +54,7 @@ map_settings_init (struct map_settings *m)
   m->rr_min_io = 4;
   m->io_weight = 100;
   m->failback = FAILBACK_MANUAL;
+  m->detect_checker = true;
   m->no_path_retry = NO_PATH_RETRY_FAIL;
   m->fast_io_fail_tmo = 5;
   m->dev_loss_tmo = TMO_OFF;

@@ -73,6 +73,7 @@ struct map_settings {
   enum checker_kind path_checker;       /* tur */
   enum prio_kind prio;                  /* const */
   char *prio_args;                      /* NULL if none */
+  bool detect_checker;                  /* yes: tur where the LUN has ALUA */
   unsigned rr_min_io;                   /* I/Os before the next path; 4 */
   bool rr_weight_priorities;            /* rr_weight priorities: times prio */
   unsigned io_weight;                   /* turns.h; 100 */

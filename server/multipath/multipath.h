@@ -138,6 +138,7 @@ struct map {
   struct registrant *registrant;        /* registrant.h; NULL: no key */
   struct list persisting;       /* struct persist, the first one is at work */
   bool reserved;                /* log_failure (dispatch.c) */
+  bool said_passive;            /* that its array has no ALUA */
   double last_failure;
   unsigned failures_unsaid;
   uint64_t written, flushed;
@@ -193,10 +194,12 @@ struct map {
 /* path.c, path-check.c: lock held. */
 extern void path_event (struct path *p, enum path_event ev, const char *why);
 extern struct path *path_find (struct session *s, unsigned lun);
-/* May a path be used, as far as persistent reservations go (registrant.h)? */
+/* May a path be used, as far as persistent reservations (registrant.h) and
+ * arrays without ALUA (conf/devices.h) go? */
 enum path_admission {
   PATH_IS_ADMITTED, PATH_IS_FENCED,
   PATH_IS_NOT_READY,            /* its key could not be registered */
+  PATH_IS_PASSIVE,              /* another controller has the LUN: no ALUA */
 };
 /* A probe identified LUN through S: make the path, or check and reinstate. */
 extern void path_identified (struct session *s, unsigned lun,

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "conf/conf.h"
+#include "conf/devices.h"
 #include "multipath/multipath.h"
 #include "rules/health.h"
 #include "multipath/gate.h"
@@ -231,6 +232,22 @@ same_disk (struct map *m, struct session *s, unsigned lun,
   return same_target (m, s, lun);
 }
 
+/* Once: what to change at the array. */
+static void
+say_passive (const struct path *p)
+{
+  struct map *m = p->map;
+  const struct device_family *f = device_family (&p->facts);
+
+  if (m->said_passive || f == NULL || f->to_alua == NULL)
+    return;
+  m->said_passive = true;
+  log_warning ("%s: %s %s (%s) is not set to ALUA: the paths of the controller "
+               "that does not own the LUN take no I/O and are not used (ghost), "
+               "and nothing here can move it; at the array, %s", m->name,
+               p->facts.vendor, p->facts.product, f->name, f->to_alua);
+}
+
 /* It answers, and is the right disk: may it be used? */
 static void
 admit (struct path *p, enum path_admission admission)
@@ -244,6 +261,10 @@ admit (struct path *p, enum path_admission admission)
     /* fallthrough */
   case PATH_IS_FENCED:
     path_event (p, PATH_EV_FENCED, "fenced by another host");
+    break;
+  case PATH_IS_PASSIVE:         /* path_check asks again who has it */
+    say_passive (p);
+    path_event (p, PATH_EV_GHOST, "another controller of the array has the LUN");
     break;
   case PATH_IS_NOT_READY:       /* path_check has it identified again */
     path_event (p, PATH_EV_DOWN, "its reservation key is not registered");

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "multipath/multipath.h"
+#include "conf/devices.h"
 #include "multipath/registrant.h"
 
 #define MAX_LUNS 1024
@@ -32,6 +33,7 @@ struct probe {
   double first_try;             /* of this step */
   ev_timer timer;
   struct lu_facts facts;
+  bool needs_start;             /* NOT READY 04/02 or 04/03 */
   /* STEP_REGISTER: with whom, and how far; entered: it is our turn. */
   struct registrant *registrant;
   struct registration registration;
@@ -89,9 +91,10 @@ static enum outcome
 not_ready (struct probe *pr, const struct sense *sense)
 {
   /* "No medium", a LUN that does not exist, or one that needs START UNIT:
-   * INQUIRY and READ CAPACITY will tell; a message names the sense then. */
-  (void) pr;
-  (void) sense;
+   * INQUIRY and READ CAPACITY will tell; a message names the sense then.
+   * 04/02, 04/03 is how old HP arrays say that the other controller has it. */
+  pr->needs_start = sense->asc == 0x04 &&
+    (sense->ascq == 0x02 || sense->ascq == 0x03);
   return NEXT;
 }
 
@@ -162,6 +165,37 @@ vpd00_answer (struct probe *pr, size_t len)
 
 VPD_STEP (80, parse_vpd_serial)
 VPD_STEP (83, parse_vpd_identification)
+/* Vendors' own pages mean other things elsewhere. */
+static bool
+may_be_passive (const struct probe *pr)
+{
+  const struct device_family *f = device_family (&pr->facts);
+
+  return pr->facts.tpgs == 0 && f != NULL && f->to_alua != NULL;
+}
+
+static int
+owner_cdb (struct probe *pr, uint8_t page, uint8_t cdb[16], uint32_t *alloc)
+{
+  return may_be_passive (pr) ? vpd_cdb (pr, page, cdb, alloc) : 0;
+}
+
+#define OWNER_STEP(page, parse)                                         \
+  static int                                                            \
+  vpd##page##_cdb (struct probe *pr, uint8_t cdb[16], uint32_t *alloc)  \
+  {                                                                     \
+    return owner_cdb (pr, 0x##page, cdb, alloc);                        \
+  }                                                                     \
+  static enum outcome                                                   \
+  vpd##page##_answer (struct probe *pr, size_t len)                     \
+  {                                                                     \
+    if (!pr->facts.has_owner)                                           \
+      parse (&pr->facts, pr->answer, len);                              \
+    return NEXT;                                                        \
+  }
+
+OWNER_STEP (C9, parse_vpd_rdac)
+OWNER_STEP (C0, parse_vpd_clariion)
 VPD_STEP (B0, parse_vpd_limits)
 VPD_STEP (B1, parse_vpd_characteristics)
 
@@ -281,6 +315,8 @@ static const struct step steps[] = {
   { "READ CAPACITY(16)", rc16_cdb, rc16_answer, ignore_error },
   { "READ CAPACITY(10)", rc10_cdb, rc10_answer, ignore_error },
   { "INQUIRY page B0h", vpdB0_cdb, vpdB0_answer, ignore_error },
+  { "INQUIRY page C9h", vpdC9_cdb, vpdC9_answer, ignore_error },
+  { "INQUIRY page C0h", vpdC0_cdb, vpdC0_answer, ignore_error },
   { "INQUIRY page B1h", vpdB1_cdb, vpdB1_answer, ignore_error },
   { "INQUIRY page B2h", vpdB2_cdb, vpdB2_answer, ignore_error },
   { "REPORT SUPPORTED OPERATION CODES", write_same_cdb, write_same_answer,
@@ -414,6 +450,9 @@ next_lun (struct probe *pr)
 static void
 lun_identified (struct probe *pr, enum path_admission admission)
 {
+  if (admission == PATH_IS_ADMITTED && may_be_passive (pr) &&
+      (pr->facts.owned_elsewhere || pr->needs_start))
+    admission = PATH_IS_PASSIVE;
   path_identified (pr->session, pr->luns[pr->current], &pr->facts, admission);
   next_lun (pr);
 }

@@ -101,6 +101,28 @@ vpd_supported (const uint8_t *buf, size_t len, uint8_t page)
   return false;
 }
 
+/* "vac1", and in byte 8 bit 0: this is the current path of the volume. */
+bool
+parse_vpd_rdac (struct lu_facts *lu, const uint8_t *buf, size_t len)
+{
+  if (vpd_end (buf, len, 0xc9) < 9 || memcmp (buf + 4, "vac", 3) != 0)
+    return false;
+  lu->has_owner = true;
+  lu->owned_elsewhere = !(buf[8] & 0x01);
+  return true;
+}
+
+/* Byte 4: 0 not bound, 1 bound and owned by the other controller, 2 by this. */
+bool
+parse_vpd_clariion (struct lu_facts *lu, const uint8_t *buf, size_t len)
+{
+  if (vpd_end (buf, len, 0xc0) < 5 || buf[4] > 2)
+    return false;
+  lu->has_owner = true;
+  lu->owned_elsewhere = buf[4] != 2;
+  return true;
+}
+
 bool
 parse_vpd_serial (struct lu_facts *lu, const uint8_t *buf, size_t len)
 {

@@ -117,6 +117,10 @@ struct lu_facts {
   uint8_t provisioning_type;    /* 1 resource, 2 thin */
   uint8_t threshold_exponent;
 
+  /* Pages C9h (RDAC) and C0h (CLARiiON) of arrays without ALUA: another
+   * controller owns the unit, this path takes no I/O. */
+  bool has_owner, owned_elsewhere;
+
   /* REPORT SUPPORTED OPERATION CODES, of WRITE SAME(16). */
   bool ndob;                    /* zeroes without a data-out buffer */
 };
@@ -127,6 +131,8 @@ extern void lu_facts_init (struct lu_facts *lu);
 extern bool parse_inquiry (struct lu_facts *lu, const uint8_t *buf, size_t len);
 extern bool parse_vpd_serial (struct lu_facts *lu, const uint8_t *buf, size_t len);
 extern bool parse_vpd_limits (struct lu_facts *lu, const uint8_t *buf, size_t len);
+extern bool parse_vpd_rdac (struct lu_facts *lu, const uint8_t *buf, size_t len);
+extern bool parse_vpd_clariion (struct lu_facts *lu, const uint8_t *buf, size_t len);
 extern bool parse_vpd_characteristics (struct lu_facts *lu, const uint8_t *buf, size_t len);
 extern bool parse_vpd_provisioning (struct lu_facts *lu, const uint8_t *buf, size_t len);
 /* Page 00h: is PAGE in the list of supported pages? */

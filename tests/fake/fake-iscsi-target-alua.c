@@ -348,6 +348,10 @@ alua_execute (struct connection *c, const uint8_t *cdb, const uint8_t *out,
     }
     n_answers = 0;
   }
+  if (facts.owner_page && c->portal != 0 && is_io (cdb)) {
+    refuse (r, 0x5, 0x94, 0x01);
+    return true;
+  }
   if (n_groups == 0)
     return false;
   if (cdb[0] == 0xa3 && (cdb[1] & 0x1f) == 0x0a) {

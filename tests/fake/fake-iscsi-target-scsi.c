@@ -169,6 +169,23 @@ inquiry (const struct connection *c, const struct lun *lun, const uint8_t *cdb,
   case 0x00:
     memcpy (p + 4, "\x00\x80\x83\xb0\xb1\xb2", 6);
     n = 10;
+    if (facts.owner_page)
+      p[n++] = facts.owner_page;
+    break;
+  case 0xc0: case 0xc9:
+    if (cdb[2] != facts.owner_page) {
+      check (r, INVALID_FIELD);
+      return;
+    }
+    if (cdb[2] == 0xc9) {
+      memcpy (p + 4, "vac1", 4);
+      p[8] = c->portal == 0;
+      n = 48;
+    }
+    else {
+      p[4] = c->portal == 0 ? 2 : 1;
+      n = 36;
+    }
     break;
   case 0x80:
     n = 4 + strlen (facts.serial);

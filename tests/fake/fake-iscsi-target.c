@@ -249,6 +249,8 @@ static const char help[] =
   "  --rtpg extended|plain|cut|refused|busy   --transition-time S\n"
   "  --alua-ua changed|all|none   who gets 2A/06;  --stpg-others STATE\n"
   "  --no-type5               --unavailable-qualifier\n"
+  "  --owner-page N           201 (RDAC) or 192 (CLARiiON): the first portal has the LUN,\n"
+  "                           the others refuse I/O with 05/94/01\n"
   "  --control FIFO           what changes at run time: fake-iscsi-target-alua.c\n"
   "  --delay MS               before each SCSI command (all wait)\n"
   "  --evil NAME[:AFTER[:TIMES]]\n"
@@ -352,7 +354,7 @@ enum {
   O_ALIGNED, O_THIN, O_NDOB, O_LBPRZ, O_MAX_UNMAP, O_MAX_TRANSFER, O_OPT_TRANSFER,
   O_WP, O_NO_WCE, O_NO_CACHING, O_NO_DPOFUA, O_TYPE, O_QUALIFIER, O_REMOVABLE,
   O_NO_MEDIUM, O_RESERVED, O_PROTECTION, O_ROTATION, O_WWID, O_SERIAL,
-  O_VENDOR, O_PRODUCT, O_NO_RC16, O_NO_VPD, O_INITIAL_R2T, O_NO_IMMEDIATE,
+  O_OWNER_PAGE, O_VENDOR, O_PRODUCT, O_NO_RC16, O_NO_VPD, O_INITIAL_R2T, O_NO_IMMEDIATE,
   O_CHAP, O_CHAP_MUTUAL,
   O_CHAP_DISCOVERY, O_MAX_BURST, O_FIRST_BURST, O_MRDSL, O_DELAY, O_EVIL, O_HELP,
   O_ALUA, O_ALUA_MORE, O_ALUA_OTHER, O_CONTROL,
@@ -371,6 +373,7 @@ static const struct option options[] = {
   { "write-protect", 0, NULL, O_WP }, { "no-write-cache", 0, NULL, O_NO_WCE },
   { "no-caching-page", 0, NULL, O_NO_CACHING },
   { "no-dpofua", 0, NULL, O_NO_DPOFUA }, { "device-type", 1, NULL, O_TYPE },
+  { "owner-page", 1, NULL, O_OWNER_PAGE },
   { "qualifier", 1, NULL, O_QUALIFIER }, { "removable", 0, NULL, O_REMOVABLE },
   { "no-medium", 0, NULL, O_NO_MEDIUM }, { "reserved", 0, NULL, O_RESERVED },
   { "protection", 1, NULL, O_PROTECTION }, { "rotation", 1, NULL, O_ROTATION },
@@ -434,6 +437,7 @@ set_option (int o, const char *name, char *arg)
   case O_NO_CACHING: facts.caching_page = false; break;
   case O_NO_DPOFUA: facts.dpofua = false; break;
   case O_TYPE: facts.device_type = (uint8_t) number_of (name, arg, 31); break;
+  case O_OWNER_PAGE: facts.owner_page = (uint8_t) number_of (name, arg, 255); break;
   case O_QUALIFIER: facts.qualifier = (uint8_t) number_of (name, arg, 7); break;
   case O_REMOVABLE: facts.removable = true; break;
   case O_NO_MEDIUM: facts.removable = facts.no_medium = true; break;

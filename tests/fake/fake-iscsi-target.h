@@ -14,6 +14,7 @@ struct facts {
     no_medium, reserved, no_rc16, no_vpd, ndob;
   uint8_t device_type, protection; /* protection: type 1..3, 0 none */
   uint8_t qualifier;
+  uint8_t owner_page;           /* C9h, C0h: the first portal owns the LUN; 0 */
   unsigned rotation;            /* VPD B1h: 1 SSD, else rpm, 0 unknown */
   uint32_t max_transfer, optimal_transfer; /* blocks, 0 unlimited */
   uint32_t max_unmap;           /* blocks per UNMAP descriptor list, 0 none */

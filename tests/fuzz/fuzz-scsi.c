@@ -197,6 +197,8 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
       break;
     case 8:
       fuzz_reservations (p, n);
+      if (parse_vpd_rdac (&lu, p, n) || parse_vpd_clariion (&lu, p, n))
+        MUST (lu.has_owner);
       break;
     default:
       return -1;                /* not worth keeping */

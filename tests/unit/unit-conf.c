@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "conf/conf-internal.h"
+#include "conf/devices.h"
 
 static struct settings *s;
 static char err[ERR_SIZE];
@@ -779,6 +780,73 @@ annotated_file (void **state)
   free (text);
 }
 
+/* The device table: above the defaults, below the file's devices, overrides and
+ * multipaths, and below what the command line says. */
+static void
+device_table (void **unused)
+{
+  static const struct { const char *text; int retry; } cases[] = {
+    { "defaults {\n no_path_retry 3\n}\n", NO_PATH_RETRY_QUEUE },
+    { "devices {\n device {\n  vendor NETAPP\n  product LUN\n"
+      "  no_path_retry 4\n }\n}\n", 4 },
+    { "overrides {\n no_path_retry 5\n}\n", 5 },
+    { "multipaths {\n multipath {\n  wwid 3600\n  no_path_retry 6\n }\n}\n", 6 },
+  };
+  const struct lu_facts before = lu;
+  const struct device_family *f;
+  struct map_settings m;
+
+  (void) unused;
+  strcpy (lu.vendor, "NETAPP");
+  strcpy (lu.product, "LUN C-Mode");
+  strcpy (lu.wwid, "3600");
+  m = resolve ();
+  assert_int_equal (m.no_path_retry, NO_PATH_RETRY_QUEUE);
+  map_settings_free (&m);
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
+    settings_free (s);
+    s = settings_new ();
+    load (cases[i].text);
+    m = resolve ();
+    assert_int_equal (m.no_path_retry, cases[i].retry);
+    map_settings_free (&m);
+  }
+  settings_free (s);
+  s = settings_new ();
+  set ("no-path-retry", "fail");
+  m = resolve ();
+  assert_int_equal (m.no_path_retry, NO_PATH_RETRY_FAIL);
+  map_settings_free (&m);
+  strcpy (lu.vendor, "Qsan");
+  strcpy (lu.product, "XS5226");
+  m = resolve ();
+  assert_string_equal (m.prio_args, "exclusive_pref_bit");
+  map_settings_free (&m);
+  /* detect_checker. */
+  for (int i = 0; i < 4; ++i) {
+    settings_free (s);
+    s = settings_new ();
+    load (i & 1 ? "defaults {\n path_checker directio\n detect_checker no\n}\n"
+          : "defaults {\n path_checker directio\n}\n");
+    lu.tpgs = i & 2 ? 3 : 0;
+    m = resolve ();
+    assert_int_equal (m.path_checker, i == 2 ? CHECKER_TUR : CHECKER_DIRECTIO);
+    map_settings_free (&m);
+  }
+  /* Generic targets have no entry. */
+  strcpy (lu.vendor, "LIO-ORG");
+  assert_null (device_family (&lu));
+  /* Each is found by each of its own strings, and not behind another one. */
+  for (unsigned i = 0; (f = device_family_at (i)) != NULL; ++i)
+    for (const struct device_unit *u = f->units; u->vendor; ++u) {
+      assert_true (strlen (u->vendor) <= 8 && strlen (u->product) <= 16);
+      strcpy (lu.vendor, u->vendor);
+      strcpy (lu.product, u->product);
+      assert_ptr_equal (device_family (&lu), f);
+    }
+  lu = before;
+}
+
 int
 main (void)
 {
@@ -790,6 +858,7 @@ main (void)
     T (old_delays), T (each_word_is_warned_of_once), T (other_warnings),
     T (blacklists), T (nbd_section), T (files), T (no_such_file),
     T (annotated_file),
+    T (device_table),
   };
   return cmocka_run_group_tests (tests, NULL, NULL);
 }

@@ -247,6 +247,37 @@ test_characteristics_and_provisioning (void **state)
   assert_false (lu.lbprz || lu.lbpu || lu.lbpws || lu.lbpws10);
 }
 
+/* Who owns the unit: pages of arrays without ALUA. */
+static void
+test_owner (void **unused)
+{
+  uint8_t rdac[48] = { 0, 0xc9, 0, 44, 'v', 'a', 'c', '1', 0x01 };
+  uint8_t pnr[36] = { 0, 0xc0, 0, 32, 2 };
+  struct lu_facts lu;
+
+  (void) unused;
+  lu_facts_init (&lu);
+  assert_true (parse_vpd_rdac (&lu, rdac, sizeof rdac));
+  assert_true (lu.has_owner && !lu.owned_elsewhere);
+  rdac[8] = 0x80;
+  assert_true (parse_vpd_rdac (&lu, rdac, sizeof rdac));
+  assert_true (lu.owned_elsewhere);
+  lu_facts_init (&lu);
+  for (size_t len = 0; len < 9; ++len)
+    assert_false (parse_vpd_rdac (&lu, rdac, len));
+  rdac[4] = 'x';                /* another vendor's page */
+  assert_false (parse_vpd_rdac (&lu, rdac, sizeof rdac));
+  assert_false (lu.has_owner);
+  for (unsigned state = 0; state < 4; ++state) {
+    pnr[4] = state;
+    assert_int_equal (parse_vpd_clariion (&lu, pnr, sizeof pnr), state < 3);
+    if (state < 3)
+      assert_int_equal (lu.owned_elsewhere, state != 2);
+  }
+  pnr[4] = 2;
+  assert_false (parse_vpd_clariion (&lu, pnr, 4));
+}
+
 static void
 test_capacity (void **state)
 {
@@ -775,6 +806,7 @@ main (void)
     cmocka_unit_test (test_serial),
     cmocka_unit_test (test_limits),
     cmocka_unit_test (test_characteristics_and_provisioning),
+    cmocka_unit_test (test_owner),
     cmocka_unit_test (test_capacity),
     cmocka_unit_test (test_mode_sense),
     cmocka_unit_test (test_report_luns),

@@ -246,6 +246,7 @@ every_parameter (void **state)
     { "path_checker", "directio", "directio" },
     { "prio", "sysfs", "alua" },
     { "prio_args", "serial a 1", "serial a 1" },
+    { "detect_checker", "no", "no" },
     { "rr_min_io", "1", "1" },
     { "rr_weight", "priorities", "priorities" },
     { "io_weight", "250", "250" },
