@@ -468,16 +468,15 @@ cmd_serve (const struct cmd *given)
     if (nbd == NULL || same == NULL)
       cmd_error ("out of memory");
     else if (take_nbd_options (&again, nbd, same)) {
-      if (cmd_serve_nbdkit (&cmd, nbd) == NULL)
+      if (cmd_serve_nbdkit (&cmd, nbd) == NULL) {
         status = serve_own (&cmd, s, nbd);
+        s = NULL;               /* taken */
+      }
       else if (nbd->front_end == FRONT_END_OWN)
         cmd_error ("front_end own has no %s: that is nbdkit's",
                    cmd_serve_nbdkit (&cmd, nbd));
-      else {
+      else
         status = serve_nbdkit (&cmd, s, nbd);
-        settings_free (s);
-      }
-      s = NULL;
     }
     free (same);
   }

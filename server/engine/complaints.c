@@ -29,7 +29,7 @@ engine_complain (struct engine *e, bool fatal, const char *fs, ...)
     }
   }
   /* A fatal one is told by engine_verdict when nothing runs yet. */
-  if (e->threaded || !fatal)
+  if (e->threaded || e->run_to_completion || !fatal)
     log_warning ("%s", line);
 }
 

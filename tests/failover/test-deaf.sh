@@ -9,13 +9,13 @@ TEST_TIMEOUT=60
 . "$testsdir/functions-fake.sh"
 requires fio --version
 
-start_fake 2 --evil deaf:2000:1
+start_fake 2 --evil deaf:500:1
 start_mpiscsi portals="$(join_portals "${portal[@]}")" target="$fake_iqn"
-fio_start load --size=32M --iodepth=16 --bs=4k --time_based --runtime=9 --rate_iops=1000 \
+fio_start load --size=32M --iodepth=16 --bs=4k --time_based --runtime=12 --rate_iops=1000 \
           --write_lat_log="$tmpdir/lat" --log_avg_msec=0
-wait_for_log 'answers pings, but no commands for [0-9.]+ s, and another path does' 8
-wait_for_log 'session [0-9]+ lost: commands are not answered for [0-9.]+ s, while pings are' 8
-wait_for_log 'reinstated' 8
+wait_for_log 'answers pings, but no commands for [0-9.]+ s, and another path does' $((15 * slow))
+wait_for_log 'session [0-9]+ lost: commands are not answered for [0-9.]+ s, while pings are' $((8 * slow))
+wait_for_log 'reinstated' $((8 * slow))
 fio_finish
 ms=$(fio_stall_ms load)
 assert_less "longest wait in ms" "$ms" $((4500 * slow))
