@@ -48,6 +48,7 @@ struct conf_options {
   uint64_t given;
   int queue_feature;            /* features "1 queue_if_no_path": 1; other: 0;
                                  * not given: -1 */
+  unsigned queue_line;          /* that said 1; 0: none */
   int delay_watch, delay_wait;  /* obsolete delay_*_checks; 0 none */
 };
 

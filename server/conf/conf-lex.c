@@ -49,8 +49,12 @@ conf_lex (char *s, struct conf_line *line)
     return *s == '\0' || *s == '#' || *s == '!'
       ? NULL : "'}' must stand alone on its line";
   }
-  if (*s == '{')
-    return "'{' must follow the name of the section on the same line";
+  if (*s == '{') {
+    line->open = true;
+    s += 1 + strspn (s + 1, BLANKS);
+    return *s == '\0' || *s == '#' || *s == '!'
+      ? NULL : "nothing may follow '{' on the line";
+  }
   if (*s == '"')
     return "a line begins with the name of an option or a section, not with '\"'";
 

@@ -49,18 +49,52 @@ conf_warning (struct conf_parser *ps, const char *fs, ...)
   ps->warn (ps->opaque, full);
 }
 
+/* "device" on a line of its own, and "{" on the next one. */
+static bool
+is_section (const struct conf_parser *ps, const char *word)
+{
+  for (const struct conf_section *i = conf_sections; i->name; ++i)
+    if (i->parent == conf_current (ps) && strcmp (i->name, word) == 0)
+      return true;
+  return false;
+}
+
+static int
+missing_brace (struct conf_parser *ps)
+{
+  return ps->pending[0] == '\0' ? 0
+    : conf_fail_at (ps, ps->pending_line, "'{' is missing after '%s'",
+                    ps->pending);
+}
+
 static int
 one_line (struct conf_parser *ps, char *text)
 {
   struct conf_line line;
+  char word[sizeof ps->pending];
   const char *wrong = conf_lex (text, &line);
 
   if (wrong)
     return fail (ps, "%s", wrong);
+  if (line.open && line.word == NULL) {
+    snprintf (word, sizeof word, "%s", ps->pending);
+    ps->pending[0] = '\0';
+    return word[0] ? conf_open_section (ps, word)
+      : fail (ps, "'{' must follow the name of the section on the same line");
+  }
+  if (line.close || line.word) {
+    if (missing_brace (ps) == -1)
+      return -1;
+  }
   if (line.close)
     return conf_close_section (ps);
   if (line.open)
     return conf_open_section (ps, line.word);
+  if (line.word && line.value == NULL && is_section (ps, line.word)) {
+    snprintf (ps->pending, sizeof ps->pending, "%s", line.word);
+    ps->pending_line = ps->line;
+    return 0;
+  }
   if (line.word)
     return conf_one_option (ps, &line);
   return 0;
@@ -96,6 +130,8 @@ finish (struct conf_parser *ps)
 {
   struct conf *conf = ps->conf;
 
+  if (missing_brace (ps) == -1)
+    return -1;
   if (ps->depth > 0)
     return fail (ps, "'}' is missing: '%s' of line %u is still open",
                  conf_current_name (ps), ps->open[ps->depth - 1].line);

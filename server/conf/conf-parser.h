@@ -36,6 +36,8 @@ struct conf_parser {
   unsigned line;
   struct { const struct conf_section *section; unsigned line; } open[DEEPEST];
   unsigned depth;
+  char pending[32];             /* a section's name; its '{' is to follow */
+  unsigned pending_line;
   uint64_t seen;                /* options that this section has set already */
 
   /* Of the innermost section, until it is closed. */

@@ -20,6 +20,7 @@ const struct conf_section conf_sections[] = {
   { "nbd", NBD, TOP, IN_NBD },
   { "metrics", METRICS, TOP, 0 },
   { "blacklist", BLACKLIST, TOP, 0 },
+  { "devnode_blacklist", BLACKLIST, TOP, 0 },   /* until 2005 */
   { "device", BLACKLIST_DEVICE, BLACKLIST, 0 },
   { "blacklist_exceptions", EXCEPTIONS, TOP, 0 },
   { "device", EXCEPTIONS_DEVICE, EXCEPTIONS, 0 },
@@ -136,6 +137,8 @@ conf_open_section (struct conf_parser *ps, const char *word)
     return unknown_section (ps, word);
   if (ps->depth == DEEPEST)
     return fail (ps, "sections are nested too deep");
+  if (i->section == BLACKLIST && word[0] == 'd')
+    conf_warning (ps, "'%s' is obsolete: today's spelling is 'blacklist'", word);
 
   ps->open[ps->depth].section = i;
   ps->open[ps->depth].line = ps->line;
@@ -268,11 +271,34 @@ close_multipath (struct conf_parser *ps)
   return 0;
 }
 
+/* features is an old way to say no_path_retry, and loses against that. */
+static void
+remark_on_features (struct conf_parser *ps)
+{
+  const uint64_t bit =
+    option_bit (options, option_find (options, "no_path_retry", ~0u));
+  const struct conf_options *o = ps->options;
+  const unsigned line = ps->line;
+
+  if (o == NULL || o->queue_line == 0)
+    return;
+  ps->line = o->queue_line;
+  if ((o->given | ps->conf->values->given) & bit)
+    conf_warning (ps, "'features' with queue_if_no_path is obsolete: the value "
+                  "of 'no_path_retry' holds");
+  else
+    conf_warning (ps, "'features' with queue_if_no_path is obsolete: "
+                  "today's spelling is 'no_path_retry queue'");
+  ps->line = line;
+}
+
 int
 conf_close_section (struct conf_parser *ps)
 {
   const enum section section = conf_current (ps);
   int r = 0;
+
+  remark_on_features (ps);
 
   switch (section) {
   case TOP:

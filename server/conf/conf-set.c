@@ -141,10 +141,8 @@ old_option (struct conf_parser *ps, const char *word, const char *value)
 
   if (strcmp (word, "features") == 0) {
     ps->options->queue_feature = strstr (value, "queue_if_no_path") != NULL;
-    if (ps->options->queue_feature)
-      conf_warning (ps, "'features' with queue_if_no_path is obsolete: "
-                    "today's spelling is 'no_path_retry queue'");
-    else
+    ps->options->queue_line = ps->options->queue_feature ? ps->line : 0;
+    if (!ps->options->queue_feature)
       conf_warning (ps, "'features' has no meaning here: there is no device mapper");
     return 0;
   }
@@ -256,6 +254,9 @@ table_option (struct conf_parser *ps, const struct option *o, const char *word,
                     conf_current_name (ps));
     ps->seen |= bit;
   }
+  /* As `multipath -t` prints what has no value. */
+  if (value[0] == '\0' && strcmp (o->name, "prio_args") == 0)
+    return 0;
   r = option_set (o, field, word, value, msg);
   if (r == -1)
     return fail (ps, "%s", msg);

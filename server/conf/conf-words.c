@@ -47,6 +47,17 @@ const struct conf_word conf_words[] = {
   { "pg_timeout", ALL, NULL, GONE },
   { "config_dir", D, NULL, GONE },
   { "disable_changed_wwids", D, NULL, GONE },
+  { "mode", ALL, NULL, "the mode of a device node: " MAPPER },
+  { "uid", ALL, NULL, "the owner of a device node: " MAPPER },
+  { "gid", ALL, NULL, "the group of a device node: " MAPPER },
+  { "max_retries", ALL, NULL, KERNEL },
+  { "replace_wwid_whitespace", D, NULL, ALWAYS },
+  { "hwtable_regex_match", D, NULL, GONE },
+  { "hw_str_match", D, NULL, GONE },
+  { "reload_readwrite", D, NULL, MAPPER },
+  { "new_bindings_in_boot", D, NULL, GONE },
+  { "unpriv_sgio", ALL, NULL, MAPPER },
+  { "async_timeout", D, NULL, GONE },
   { "bl_product", V, NULL, "obsolete: today's spelling is 'product_blacklist'" },
 
   /* Today's. */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,6 +118,28 @@ conf_parse (const char *name, const char *text, size_t len,
   return conf;
 }
 
+/* multipathd reads what is in /etc/multipath/conf.d after /etc/multipath.conf. */
+static void
+say_other_folder (const char *file, void (*warn) (void *opaque, const char *text),
+                  void *opaque)
+{
+  const char *slash = strrchr (file, '/');
+  const char *name = slash ? slash + 1 : file;
+  char pattern[400], said[ERR_SIZE];
+  glob_t found;
+
+  if (strcmp (name, "multipath.conf") != 0 || name - file > 300)
+    return;
+  snprintf (pattern, sizeof pattern, "%.*smultipath/conf.d/*.conf",
+            (int) (name - file), file);
+  if (glob (pattern, 0, NULL, &found) != 0)
+    return;
+  snprintf (said, sizeof said, "%.340s, which multipathd would read as well, is "
+            "not read: what it says belongs into this one file", pattern);
+  warn (opaque, said);
+  globfree (&found);
+}
+
 struct conf *
 conf_load (const char *file, void (*warn) (void *opaque, const char *text),
            void *opaque, char err[ERR_SIZE])
@@ -138,6 +161,8 @@ conf_load (const char *file, void (*warn) (void *opaque, const char *text),
               "others: chmod 600, or use password_file", file);
     warn (opaque, said);
   }
+  if (conf && warn)
+    say_other_folder (file, warn, opaque);
   return conf;
 }
 

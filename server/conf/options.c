@@ -50,6 +50,7 @@ static const struct choice checkers[] = {
   { "hp_sw", CHECKER_TUR, HARDWARE_CHECKER },
   { "rdac", CHECKER_TUR, HARDWARE_CHECKER },
   { "cciss_tur", CHECKER_TUR, HARDWARE_CHECKER },
+  { "hp_tur", CHECKER_TUR, HARDWARE_CHECKER },
   { NULL, 0, NULL },
 };
 
@@ -70,6 +71,10 @@ static const struct choice prios[] = {
   { "ana", PRIO_CONST, HARDWARE_PRIO },
   { "datacore", PRIO_CONST, HARDWARE_PRIO },
   { "iet", PRIO_CONST, HARDWARE_PRIO },
+  { "netapp", PRIO_CONST, HARDWARE_PRIO },
+  { "hds_modular", PRIO_CONST, HARDWARE_PRIO },
+  { "tpc", PRIO_CONST, HARDWARE_PRIO },
+  { "balance_units", PRIO_CONST, HARDWARE_PRIO },
   { NULL, 0, NULL },
 };
 

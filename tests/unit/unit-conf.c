@@ -130,7 +130,12 @@ static const struct { const char *text; const char *said; } mistakes[] = {
   { "defaults {\n  polling_interval 5\nblacklist {\n}\n",
     "3: section 'blacklist' begins inside of 'defaults' of line 1: is its '}' missing?" },
   { "defaults {\n}\n}\n", "3: '}' closes nothing" },
-  { "defaults\n{\n}\n", "1: '{' is missing after 'defaults'" },
+  { "defaults\n}\n", "1: '{' is missing after 'defaults'" },
+  { "defaults\n\n", "1: '{' is missing after 'defaults'" },
+  { "defaults\nverbosity 2\n", "1: '{' is missing after 'defaults'" },
+  { "devices {\n device\n  vendor X\n", "2: '{' is missing after 'device'" },
+  { "defaults\n{ x\n}\n", "2: nothing may follow '{' on the line" },
+  { "defualts\n{\n}\n", "1: unknown option 'defualts' in 'the file'" },
   { "\n{\n}\n",
     "2: '{' must follow the name of the section on the same line" },
   { "defaults { polling_interval 5 }\n",
@@ -277,6 +282,47 @@ grammar (void **state)
   assert_string_equal (s->user, "a b");
   assert_string_equal (s->password, "\"\"");
   assert_int_equal (s->nr_portals, 3);
+}
+
+/* What multipath -t of Debian 12 prints, what its older releases took, and files
+ * from before: warnings, and no mistake. */
+static void
+as_multipath_prints_it (void **state)
+{
+  static const char *const warned[] = {
+    "mode", "uid", "gid", "max_retries", "replace_wwid_whitespace",
+    "hwtable_regex_match", "hw_str_match", "reload_readwrite",
+    "new_bindings_in_boot", "unpriv_sgio", "async_timeout",
+  };
+  struct map_settings m;
+
+  (void) state;
+  load ("defaults {\n verbosity 2\n prio \"const\"\n prio_args \"\"\n features \"0\"\n"
+        " no_path_retry 12\n mode 0660\n uid 0\n gid disk\n max_retries 5\n"
+        " replace_wwid_whitespace yes\n hwtable_regex_match no\n hw_str_match no\n"
+        " reload_readwrite yes\n new_bindings_in_boot no\n unpriv_sgio no\n"
+        " async_timeout 4\n}\n"
+        "devnode_blacklist {\n wwid 3600a\n device {\n  vendor X\n }\n}\n"
+        "devices\n{\n device\n # a comment between\n\n {\n  vendor \"IET\"\n"
+        "  prio netapp\n  path_checker hp_tur\n  features \"1 queue_if_no_path\"\n"
+        "  no_path_retry 7\n }\n}\n");
+  for (size_t i = 0; i < sizeof warned / sizeof warned[0]; ++i) {
+    char text[64];
+
+    snprintf (text, sizeof text, ": '%s' has no meaning here: ", warned[i]);
+    if (strstr (warnings, text) == NULL)
+      fail_msg ("no warning of %s in: %s", warned[i], warnings);
+  }
+  assert_non_null (strstr (warnings, "'devnode_blacklist' is obsolete: today's spelling is 'blacklist'"));
+  assert_non_null (strstr (warnings, "netapp"));
+  assert_non_null (strstr (warnings, "hp_tur"));
+  /* Where a value is given the advice to give one does not come. */
+  assert_null (strstr (warnings, "no_path_retry queue"));
+  assert_non_null (strstr (warnings, "the value of 'no_path_retry' holds"));
+  m = resolve ();
+  assert_int_equal (m.no_path_retry, 7);
+  assert_int_equal (m.path_checker, CHECKER_TUR);
+  map_settings_free (&m);
 }
 
 static void
@@ -853,6 +899,7 @@ main (void)
 #define T(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
   const struct CMUnitTest tests[] = {
     T (each_mistake), T (nul_byte), T (secrets_are_not_said), T (grammar),
+    T (as_multipath_prints_it),
     T (empty_files), T (howto), T (precedence), T (command_line_wins),
     T (command_line_wins_over_iscsi), T (copies), T (queue_feature),
     T (old_delays), T (each_word_is_warned_of_once), T (other_warnings),
