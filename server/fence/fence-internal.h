@@ -32,9 +32,7 @@ struct fence {
 /* What a fencing session was made for: its opaque. */
 struct fencer {
   struct map *map;              /* NULL: it is gone */
-  unsigned lun;
-  bool reset;                   /* to reset the LUN; else to log in */
-  bool sent, done;
+  bool done;
 };
 
 static inline struct fencer *
@@ -67,12 +65,16 @@ ladder (const struct map *m)
   return m->engine->settings->fence;
 }
 
+/* fence-reset.c: for F, whose target may do without a rung. */
+extern enum fencing fence_ladder_for (const struct map *m,
+                                      const struct fence *f);
+
 /* What the table says of EVENT; the caller does the action. */
 static inline enum fence_action
 fence_event (const struct map *m, struct fence *f, enum fence_event event)
 {
   const struct fence_transition t =
-    fence_transition (ladder (m), f->state, event);
+    fence_transition (fence_ladder_for (m, f), f->state, event);
 
   f->state = t.next;
   return t.action;
@@ -81,21 +83,28 @@ fence_event (const struct map *m, struct fence *f, enum fence_event event)
 static inline bool
 wants_login (const struct map *m, const struct fence *f)
 {
-  return fence_wants_login (ladder (m), f->state);
+  return fence_wants_login (fence_ladder_for (m, f), f->state);
 }
 
 static inline bool
 wants_reset (const struct map *m, const struct fence *f)
 {
-  return fence_wants_reset (ladder (m), f->state);
+  return fence_wants_reset (fence_ladder_for (m, f), f->state);
 }
 
+/* fence.c: EVENT has happened to all fences of M.  A step has failed. */
+extern void fence_act_all (struct map *m, enum fence_event event,
+                           const char *how);
+extern void fence_failed (struct map *m, double now);
+
+/* fence-reset.c.  False: not now. */
+extern bool fence_reset_start (struct map *m, const struct path *via,
+                               double now);
+extern void fence_reset_check (struct map *m, double now);
+
 /* fence-session.c */
-extern unsigned fence_in_flight (const struct map *m);
-extern void fence_thaw (struct map *m);
-extern void fence_send_reset (struct map *m);
-/* To log in with the ISID of F; or (NULL) to reset the LUN.  Without VIA through
- * the portal that F had, which is none of our paths'. */
+/* To log in with the ISID of F.  Without VIA through the portal that it had, which
+ * is none of our paths'. */
 extern bool fence_start (struct map *m, const struct path *via,
                          const struct fence *f);
 /* A live path through the portal group of X.  After a failure another one than
@@ -112,11 +121,5 @@ extern bool fence_is_known_to (const struct nexus *x, const struct session *s);
 extern bool fence_session_is_lost (const struct map *m);
 /* Does somebody log in with its ISID already? */
 extern bool fence_is_logging_in (struct engine *e, const struct fence *f);
-/* What was in flight during the reset and was not answered before it was is
- * gone: the target has aborted it, without an answer (SAM-5 7.8).  End the
- * sessions that still wait, so that it is sent again.  Its writes are in doubt
- * like any others: whether they had reached the target, or are still on the
- * way to it, is not known. */
-extern void fence_resend_aborted (struct map *m);
 
 #endif /* MPISCSI_FENCE_INTERNAL_H */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The steps of the fence ladder: sessions that end a lost one by logging in in
- * its place, or that reset the LUN.  See fence.h. */
+/* The fence ladder's logins: sessions that end a lost one by logging in in its
+ * place.  See fence.h. */
 #include <config.h>
 
 #include <errno.h>
@@ -17,90 +17,6 @@
  * portal that is alive as far as we know, so it is done in a moment or that
  * portal has just died; for slow targets it is doubled after each failure. */
 #define FENCE_LOGIN 0.5
-
-unsigned
-fence_in_flight (const struct map *m)
-{
-  struct list *l, *next;
-  unsigned n = 0;
-
-  list_for_each (l, next, &m->paths)
-    n += list_entry (l, struct path, map_node)->sel.in_flight;
-  return n;
-}
-
-void
-fence_resend_aborted (struct map *m)
-{
-  struct list *l, *next, *cl, *cnext;
-
-  list_for_each (l, next, &m->paths) {
-    struct path *p = list_entry (l, struct path, map_node);
-    bool any = false;
-
-    /* Of the checker, too. */
-    list_for_each (cl, cnext, &p->session->in_flight)
-      if (list_entry (cl, struct command, node)->lun == p->lun)
-        any = true;
-    if (any) {
-      session_give_grace (p->session);
-      session_kill (p->session, FAIL_LOST, "commands aborted by our own "
-                    "LOGICAL UNIT RESET");
-    }
-  }
-}
-
-void
-fence_thaw (struct map *m)
-{
-  if (m->frozen) {
-    m->frozen = false;
-    schedule_dispatch (m);
-  }
-}
-
-static void
-reset_done (struct session *s, uint8_t response)
-{
-  if (s->dying)
-    return;
-  /* RFC 7143 11.6.1: 0 is "function complete". */
-  if (response != 0) {
-    session_kill (s, FAIL_LOST, "LOGICAL UNIT RESET was refused (response %u)",
-                  response);
-    return;
-  }
-  fencer_of (s)->done = true;
-  session_event_later (s, SESSION_EV_PROBED);
-}
-
-void
-fence_send_reset (struct map *m)
-{
-  struct session *s = m->fencer;
-  struct list *l, *next;
-
-  fencer_of (s)->sent = true;
-  m->reset_sent = true;
-  m->fence_stats.resets++;
-  log_warning ("%s: LOGICAL UNIT RESET through %s, to fence unanswered writes",
-               m->name, s->name);
-  list_for_each (l, next, &m->paths) {
-    struct path *p = list_entry (l, struct path, map_node);
-
-    /* The others take theirs when they log in. */
-    p->reset_expected = !p->session->dying &&
-      session_is_full_feature (p->session->state);
-  }
-  list_for_each (l, next, &m->fences) {
-    struct fence *f = list_entry (l, struct fence, node);
-
-    if (fence_is_known_to (&f->nexus, s))
-      fence_event (m, f, FENCE_EV_RESET_SENT);
-  }
-  if (!session_reset_lun (s, fencer_of (s)->lun, reset_done))
-    session_kill (s, FAIL_LOST, "cannot send LOGICAL UNIT RESET");
-}
 
 /* Is what S was to end by logging in still there? */
 static bool
@@ -125,13 +41,8 @@ logged_in (struct session *s)
   gate_logged_in (s);
   if (m == NULL || m->fencer != s)
     session_event (s, SESSION_EV_PROBED);
-  else if (!fencer_of (s)->reset && in_vain (m, s))
+  else if (in_vain (m, s))
     session_kill (s, FAIL_LOGIN, "it is in portal group %d", s->portal.tpgt);
-  else if (fencer_of (s)->reset) {
-    m->frozen = true;
-    m->frozen_since = engine_now ();
-    gate_soon (m);
-  }
   else {                        /* to be logged in was all */
     fencer_of (s)->done = true;
     session_event (s, SESSION_EV_PROBED);
@@ -170,10 +81,8 @@ freed (struct session *s)
 {
   struct fencer *f = fencer_of (s);
 
-  if (f->map != NULL && f->map->fencer == s) {
+  if (f->map != NULL && f->map->fencer == s)
     f->map->fencer = NULL;
-    f->map->reset_sent = false;
-  }
   free (f);
 }
 
@@ -207,17 +116,11 @@ fence_start (struct map *m, const struct path *via, const struct fence *f)
     s->login_patience = m->engine->settings->login_timeout;
   m->fence_via = via ? via->session->id : 0;
   fencer_of (s)->map = m;
-  fencer_of (s)->lun = via ? via->lun : 0;
-  s->flat_luns = via && via->session->flat_luns;
   s->plain_login = m->fence_plain;
-  if (f != NULL) {
-    strcpy (s->initiator, f->nexus.initiator);
-    s->isid_random = f->nexus.isid_random;
-    s->isid_qualifier = f->nexus.isid_qualifier;
-    s->attempt = f->failed;     /* log_loss is brief then */
-  }
-  else
-    fencer_of (s)->reset = true;
+  strcpy (s->initiator, f->nexus.initiator);
+  s->isid_random = f->nexus.isid_random;
+  s->isid_qualifier = f->nexus.isid_qualifier;
+  s->attempt = f->failed;       /* log_loss is brief then */
   m->fencer = s;
   session_event (s, SESSION_EV_START);
   return true;

@@ -14,11 +14,6 @@
 #define RETRY 0.5
 /* The same while nobody waits. */
 #define RETRY_IDLE 10.0
-/* Seconds that the live paths get to answer before a reset. */
-#define DRAIN 1.0
-/* Nothing new is sent for at most so many seconds, even if the target does
- * not answer the reset: it may wait for a backing store that hangs. */
-#define FREEZE 5.0
 /* A reset waits so long for another lost session to be reinstated first, so
  * that one reset does for both. */
 #define COMBINE 1.0
@@ -69,7 +64,8 @@ lost (struct command *cmd)
   struct fence *f = NULL;
   struct list *l, *next;
 
-  if (!cmd->modifies || ladder (m) == FENCING_OFF)
+  /* What a reset has ended before its session was lost is not in doubt. */
+  if (!cmd->modifies || cmd->ended || ladder (m) == FENCING_OFF)
     return;
   if (cmd->origin == 0)
     cmd->origin = ++m->engine->last_origin;
@@ -90,6 +86,7 @@ lost (struct command *cmd)
     f->login = s->stats.logins;
     f->since = f->looked = engine_now ();
     f->waited = 0;
+    f->state = FENCE_DOUBT;
     list_add_tail (&m->fences, &f->node);
     stop_older_fencers (s);
   }
@@ -202,8 +199,8 @@ act (struct map *m, struct fence *f, enum fence_event event, const char *how)
   }
 }
 
-static void
-act_all (struct map *m, enum fence_event event, const char *how)
+void
+fence_act_all (struct map *m, enum fence_event event, const char *how)
 {
   struct list *l, *next;
 
@@ -311,24 +308,24 @@ wanted (const struct map *m)
     m->indoubt.count > MANY_RANGES;
 }
 
+void
+fence_failed (struct map *m, double now)
+{
+  /* At once through another portal; if that fails too, not too often. */
+  m->fence_retry_at = m->fence_failures++ == 0 ? 0
+    : now + (wanted (m) ? RETRY : RETRY_IDLE);
+}
+
 static void
 fencer_ended (struct map *m, double now)
 {
   struct session *s = m->fencer;
-  const bool was_reset = fencer_of (s)->reset && fencer_of (s)->done;
-  const bool may_have_reset = fencer_of (s)->sent && !fencer_of (s)->done;
-  struct list *l, *next;
 
   m->fencer = NULL;
-  m->reset_sent = false;
-  fence_thaw (m);
   if (!fencer_of (s)->done) {
-    log_line (fencer_of (s)->reset || others_first (m, s) ? LOG_LEVEL_WARNING
-              : LOG_LEVEL_DEBUG, "%s: fencing through %s failed: %s", m->name,
-              s->name, s->why);
-    /* At once through another portal; if that fails too, not too often. */
-    m->fence_retry_at = m->fence_failures++ == 0 ? 0
-      : now + (wanted (m) ? RETRY : RETRY_IDLE);
+    log_line (others_first (m, s) ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG,
+              "%s: fencing through %s failed: %s", m->name, s->name, s->why);
+    fence_failed (m, now);
     /* Made-up credentials are not to everybody's taste. */
     if (s->plain_login)
       m->fence_plain = true;
@@ -336,19 +333,6 @@ fencer_ended (struct map *m, double now)
   else
     m->fence_failures = 0;
   session_free (s);
-  list_for_each (l, next, &m->paths) {
-    struct path *p = list_entry (l, struct path, map_node);
-
-    /* Takes the UNIT ATTENTION of our reset. */
-    if (was_reset || may_have_reset)
-      p->next_check = 0;
-    else
-      p->reset_expected = false;
-  }
-  if (was_reset)
-    fence_resend_aborted (m);
-  act_all (m, was_reset ? FENCE_EV_RESET_DONE : FENCE_EV_RESET_FAILED,
-           "LOGICAL UNIT RESET");
 }
 
 /* Nobody waits, or there is no path on which to go on: it can stay as it is.
@@ -412,15 +396,9 @@ check (struct map *m, double now)
     session_kill (m->fencer, FAIL_LOST, "its portal was lost");
   if (m->fencer != NULL && m->fencer->state == SESSION_CLOSED)
     fencer_ended (m, now);
-  if (m->fencer != NULL && m->frozen && !fencer_of (m->fencer)->sent &&
-      !m->fencer->dying &&
-      (fence_in_flight (m) == 0 || now - m->frozen_since > DRAIN))
-    fence_send_reset (m);
+  fence_reset_check (m, now);
   list_for_each (l, next, &m->fences)
     check_fence (m, list_entry (l, struct fence, node), now);
-  if (m->frozen &&
-      (list_empty (&m->fences) || now - m->frozen_since > FREEZE))
-    fence_thaw (m);
   if (e->shutdown && now - e->shutdown_at > SHUTDOWN_GRACE) {
     if (!list_empty (&m->parked))
       log_warning ("%s: writes that wait for a fence fail: the server ends",
@@ -429,7 +407,8 @@ check (struct map *m, double now)
   }
   if (wanted (m) && m->fence_retry_at > now + RETRY)
     m->fence_retry_at = now;
-  if (list_empty (&m->fences) || m->fencer != NULL || now < m->fence_retry_at)
+  if (list_empty (&m->fences) || m->fencer != NULL || m->reset_over != 0 ||
+      now < m->fence_retry_at)
     return;
 
   if (start_login (m, true, false))
@@ -446,7 +425,7 @@ check (struct map *m, double now)
     else if (now - f->since < COMBINE)
       more_soon = true;
   }
-  if (via != NULL && wanted (m) && !more_soon && fence_start (m, via, NULL))
+  if (via != NULL && wanted (m) && !more_soon && fence_reset_start (m, via, now))
     return;
   /* Last, for it may fail again and again. */
   if (!start_login (m, true, true))

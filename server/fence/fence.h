@@ -14,13 +14,14 @@
  *    target ends the old session and its tasks.
  * 3. LOGICAL UNIT RESET (SAM-5 7.8), when a write really waits: some targets
  *    (tgt) let a task that is inside their backing store go on after 2, but
- *    answer this one only when it has ended.  It aborts the tasks of every
+ *    answer this one only when it has ended.  It goes over the session of a
+ *    live path, to the target that had the write.  It aborts the tasks of every
  *    initiator, so first nothing new is sent (map->frozen, for 5 s at most)
- *    until what is in flight on the live paths was answered; the sessions
- *    that still wait for an answer after the reset are ended, and their
- *    writes are in doubt like any others: they may not have reached the
- *    target before the reset.  A reset is good for the nexuses that were
- *    reinstated before it was sent.
+ *    until what is in flight on the live paths was answered; what still waits
+ *    for an answer after the reset was aborted, or came after it: ABORT TASK
+ *    finds out (path-abort.c), no session ends, nothing is in doubt.  A reset is
+ *    good for the nexuses that were reinstated before it was sent.  A target
+ *    that refuses it once is not asked again: then 2 is all.
  * 4. Hold: after fence_timeout the ranges are let go, with a warning.  While
  *    nothing but 3 is left to do and no write waits they are kept.
  *
@@ -31,8 +32,7 @@
  *
  * tests/fence/fence.pml is a model of this.
  *
- * 2 and 3 use a session of their own (SESSION_FENCE), which has no paths:
- * libiscsi 1.19 cancels all that is on the context of a reset.
+ * 2 uses a session of its own, which has no paths.
  *
  * Lock held; service thread, but for writes that are lost.
  */

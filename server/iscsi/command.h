@@ -53,6 +53,8 @@ struct command {
   uint32_t blocks;
   bool modifies;                /* write, unmap, write same */
   uint64_t origin;              /* in-doubt: number of this write; 0 none yet */
+  /* fence-reset.c: the target had it when a reset was sent; and that was done. */
+  bool had_come, ended;
   bool aborting;                /* ABORT TASK for it is out */
   bool abort_refused;           /* one was */
   struct command **tmf;         /* session-tmf.c: what points to it; NULL: none */

@@ -282,7 +282,7 @@ session_submit (struct session *s, struct command *cmd)
       scsi_task_set_iov_out (task, &cmd->iov, 1);
   }
 
-  cmd->aborting = cmd->abort_refused = false;
+  cmd->aborting = cmd->abort_refused = cmd->had_come = cmd->ended = false;
   cmd->tmf = NULL;
   guard_submit (s, cmd);
   cmd->submitted = engine_now ();

@@ -149,6 +149,7 @@ struct session {
   struct work look;             /* look what is behind it, if that is possible */
   double lost_since;            /* has paths, but no login; 0 otherwise */
   bool forgotten;               /* path-loss.c took its paths away */
+  bool no_reset;                /* its target does without, for fence.c */
   int noted_tpgt;               /* portal group, for nexus.c */
 };
 

@@ -382,7 +382,7 @@ path_verdict_actions (struct path *p, const struct verdict *v,
 void
 path_answered (struct path *p, const struct command *cmd, double seconds)
 {
-  path_heard_nothing (p);
+  path_heard_nothing (p, cmd->submitted);
   p->stats.ios++;
   latency_add (&p->latency, seconds);
   p->average_latency = latency_average (p->average_latency, seconds, 1 / 16.);

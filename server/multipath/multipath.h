@@ -77,6 +77,7 @@ struct path {
   double average_latency;       /* seconds, of what was answered lately; 0 none */
   double check_sent;
   double changed;               /* its state; seconds since 1970 */
+  bool asked_of_reset;          /* by path_ask_of_reset (), which goes out always */
   bool is_asked;                /* by path_ask (): with a read */
   bool deaf;                    /* rules/deaf.h: no new I/O */
   /* When it answered a command last, and the newest submit time of those. */
@@ -155,6 +156,15 @@ struct map {
   unsigned fence_failures;      /* fencing sessions that failed, in a row */
   unsigned fence_via;           /* id of the session whose portal the last
                                    fencing session went through */
+  /* LOGICAL UNIT RESET (fence-reset.c): over which session, by id (0: there is
+   * none now), and in which login of it; when it was sent (0: not yet); -1, or the
+   * response. */
+  unsigned reset_over;
+  uint64_t reset_login;
+  double reset_at;
+  int reset_response;
+  double reset_ended;           /* the last one */
+  double reset_credit, reset_counted;   /* resets that may be sent; when */
   double grace_until;           /* paths that we took down ourselves come back */
   struct fence_stats fence_stats;
   /* Its nexuses in the state file: nexus.h. */
@@ -224,7 +234,7 @@ extern void path_target_reset (struct path *p);
 /* What an answer through P, to a command of that time, says of its target; and
  * that one says nothing. */
 extern void path_heard (struct path *p, unsigned actions, double submitted);
-extern void path_heard_nothing (struct path *p);
+extern void path_heard_nothing (struct path *p, double submitted);
 /* path-abort.c.  What was sent through P before BEFORE will perhaps not be
  * answered: find out, and have it sent again.  Also from inside libiscsi. */
 extern void path_abort_tasks (struct path *p, double before);

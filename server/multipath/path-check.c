@@ -91,7 +91,7 @@ check_done (struct command *cmd, enum scsi_result result,
   registrant_heard (p, v.actions);
   if (v.kind == VERDICT_DONE) {
     if (!p->check_identity)     /* INQUIRY does not tell (SPC-4 6.6) */
-      path_heard_nothing (p);
+      path_heard_nothing (p, p->check_sent);
     if (path_is_usable (p->state))
       flap_good_check (&p->flap, &p->map->settings);
     /* Of a path that is left alone, this is all that is known. */
@@ -118,7 +118,7 @@ send_check (struct path *p, double now, bool has_room)
   struct command *cmd = &p->check;
 
   /* A reset is about to be sent: it would be aborted. */
-  if (!has_room || p->map->frozen)
+  if (!has_room || (p->map->frozen && !p->asked_of_reset))
     return;
   p->check_identity = false;
   command_internal (cmd, p->lun, check_done, p);
@@ -150,8 +150,11 @@ path_ask (struct path *p, double now)
 void
 path_ask_of_reset (struct path *p, double now)
 {
-  if (!p->checking)
-    send_check (p, now, true);
+  if (p->checking || p->session->state != SESSION_UP || p->session->dying)
+    return;
+  p->asked_of_reset = true;
+  send_check (p, now, true);
+  p->asked_of_reset = false;
 }
 
 /* A path that was put aside, by its session still up. */

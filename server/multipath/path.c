@@ -563,7 +563,8 @@ thin_threshold (struct map *m)
 void
 path_heard (struct path *p, unsigned actions, double submitted)
 {
-  if (actions & ACTION_TASKS_GONE)
+  /* After our own it was seen to. */
+  if (actions & ACTION_TASKS_GONE && (!p->reset_expected || p->map->reset_sent))
     path_abort_tasks (p, submitted);
   if (actions & ACTION_DATA_LOST)       /* no reset does that */
     p->reset_expected = false;
@@ -577,8 +578,9 @@ path_heard (struct path *p, unsigned actions, double submitted)
  * if there were one: that of our reset was taken before (by a login, say), or
  * this target raises none.  The next one is news. */
 void
-path_heard_nothing (struct path *p)
+path_heard_nothing (struct path *p, double submitted)
 {
-  if (p->reset_expected && !p->map->reset_sent)
+  if (p->reset_expected && !p->map->reset_sent &&
+      submitted > p->map->reset_ended)
     p->reset_expected = false;
 }

@@ -2006,6 +2006,85 @@ other_group_told_at_login (void **unused)
   assert_logged ("this is its portal group 65535, not 7");
 }
 
+/* ---- our own resets --------------------------------------------------------------- */
+
+/* One connection is cut while clients overwrite the same blocks again and again,
+ * on a target with slow commands: what the reset ends must not need another one.
+ * Returns when all is done; nothing fails. */
+#define STORM_JOBS 8
+#define STORM_ROUNDS 3
+static void
+storm (void)
+{
+  struct job j[STORM_JOBS];
+
+  wait_for (active () == 2);
+  for (unsigned round = 0; round < STORM_ROUNDS; ++round) {
+    for (unsigned i = 0; i < STORM_JOBS; ++i)
+      job_start (&j[i], OP_WRITE, 16 * i, 16);
+    if (round == 0) {
+      wait_for (fake_waiting (portal[0]) > 1 && fake_waiting (portal[1]) > 1);
+      fake_kill (portal[0]);
+    }
+    for (unsigned i = 0; i < STORM_JOBS; ++i)
+      job_end (&j[i], 0);
+  }
+  for (unsigned i = 0; i < STORM_JOBS; ++i)
+    assert_on_disk (16 * i, 16);
+}
+
+static void
+no_reset_storm (void **unused)
+{
+  (void) unused;
+  serve (2);
+  for (unsigned i = 0; i < 2; ++i)
+    fake_set_delay (portal[i], 300000, 2000000);
+  storm ();
+  /* The one that was cut. */
+  assert_int_equal (log_count (" lost: "), 1);
+  assert_int_equal (fake_resets (), 1);
+  assert_int_equal (map->fence_stats.expired, 0);
+}
+
+/* The target drops all its sessions at a reset: they are waited for, and what
+ * they had is not in doubt again. */
+static void
+reset_drops_sessions (void **unused)
+{
+  (void) unused;
+  set ("no-path-retry", "fail");
+  serve (2);
+  for (unsigned i = 0; i < 2; ++i) {
+    fake_set_delay (portal[i], 300000, 1500000);
+    fake_set_reset (portal[i], FAKE_TMF_DROPS);
+  }
+  storm ();
+  assert_true (fake_resets () <= 2);
+}
+
+/* A target that refuses resets: said once, and not tried again. */
+static void
+reset_is_refused (void **unused)
+{
+  double begin;
+
+  (void) unused;
+  serve (2);
+  for (unsigned i = 0; i < 2; ++i) {
+    fake_set_delay (portal[i], 200000, 600000);
+    fake_set_reset (portal[i], FAKE_TMF_REFUSED);
+  }
+  begin = engine_now ();
+  storm ();
+  storm ();
+  if (engine_now () - begin > 12)
+    fail_msg ("it took %.1f s", engine_now () - begin);
+  assert_int_equal (log_count ("LOGICAL UNIT RESET through"), 2);
+  assert_int_equal (log_count ("refuses LOGICAL UNIT RESET (response 5)"), 1);
+  assert_int_equal (log_count ("gave up fencing"), 0);
+}
+
 /* ---- flush after a reset of the target ------------------------------------------------ */
 
 static void
@@ -2269,6 +2348,9 @@ main (void)
     TEST (two_targets_are_two),
     TEST (two_targets_are_one),
     TEST (other_group_told_at_login),
+    TEST (no_reset_storm),
+    TEST (reset_drops_sessions),
+    TEST (reset_is_refused),
     TEST (others_reset_is_noticed),
     TEST (others_reset_is_noticed_without_checker),
     TEST (abort_task_is_refused),
