@@ -92,26 +92,19 @@ wants_reset (const struct map *m, const struct fence *f)
   return fence_wants_reset (fence_ladder_for (m, f), f->state);
 }
 
-/* fence.c: EVENT has happened to all fences of M.  A step has failed. */
-extern void fence_act_all (struct map *m, enum fence_event event,
-                           const char *how);
-extern void fence_failed (struct map *m, double now);
-
 /* fence-reset.c.  False: not now. */
 extern bool fence_reset_start (struct map *m, const struct path *via,
                                double now);
-extern void fence_reset_check (struct map *m, double now);
+enum fence_reset { FENCE_RESET_GOES_ON, FENCE_RESET_DONE, FENCE_RESET_FAILED };
+/* GOES_ON: or there is none. */
+extern enum fence_reset fence_reset_check (struct map *m, double now);
 
 /* fence-session.c */
-/* To log in with the ISID of F.  Without VIA through the portal that it had, which
- * is none of our paths'. */
-extern bool fence_start (struct map *m, const struct path *via,
-                         const struct fence *f);
-/* A live path through the portal group of X.  After a failure another one than
- * before, if there is one. */
-extern const struct path *fence_live_path (const struct map *m,
-                                           const struct nexus *x);
-/* The same, but through any portal over which a reset is good for X. */
+/* To log in with the ISID of a fence that wants it.  LIVE: through a live path; else an old server's through the portal that it
+ * had, which may be none of ours.  AGAIN: also those that failed before. */
+extern bool fence_start_login (struct map *m, bool live, bool again);
+/* A live path through any portal over which a reset is good for X.  After a failure
+ * another one than before, if there is one. */
 extern const struct path *fence_reset_path (const struct map *m,
                                             const struct nexus *x);
 /* What is reset through S: does it know of the tasks of X? */
@@ -119,7 +112,5 @@ extern bool fence_is_known_to (const struct nexus *x, const struct session *s);
 /* The fencing session of M shares its portal with a path.  When that one is
  * found dead, so is this one, whose health nobody looks at. */
 extern bool fence_session_is_lost (const struct map *m);
-/* Does somebody log in with its ISID already? */
-extern bool fence_is_logging_in (struct engine *e, const struct fence *f);
 
 #endif /* MPISCSI_FENCE_INTERNAL_H */

@@ -30,6 +30,16 @@
 /* RFC 7143 11.6.1. */
 #define LUN_DOES_NOT_EXIST 2
 
+/* One disk behind two targets (two daemons, say, with one backing store): the
+ * one that is reset knows nothing of what the other one has, unless both are
+ * the same device. */
+bool
+fence_is_known_to (const struct nexus *x, const struct session *s)
+{
+  return s->engine->settings->fence_across_targets ||
+    strcmp (s->target, x->target) == 0;
+}
+
 /* Some targets refuse a reset, or never answer one.  Then reinstatement is all that
  * there is, and by RFC 7143 6.3.5 it is enough. */
 enum fencing
@@ -245,7 +255,7 @@ send_reset (struct map *m, struct path *via, double now)
 }
 
 /* WHY: NULL if it was done. */
-static void
+static enum fence_reset
 ended (struct map *m, const struct path *via, const char *why, double now)
 {
   const bool may_be_done = m->reset_at > 0;
@@ -257,10 +267,6 @@ ended (struct map *m, const struct path *via, const char *why, double now)
   m->reset_over = 0;
   m->reset_sent = false;
   m->reset_ended = now;
-  if (why == NULL)
-    m->fence_failures = 0;
-  else
-    fence_failed (m, now);
   list_for_each (l, next, &m->paths) {
     struct path *p = list_entry (l, struct path, map_node);
 
@@ -277,33 +283,33 @@ ended (struct map *m, const struct path *via, const char *why, double now)
   thaw (m);
   if (may_be_done && via != NULL)
     give_grace (via->session);
-  fence_act_all (m, why == NULL ? FENCE_EV_RESET_DONE : FENCE_EV_RESET_FAILED,
-                 "LOGICAL UNIT RESET");
+  return why == NULL ? FENCE_RESET_DONE : FENCE_RESET_FAILED;
 }
 
-void
+enum fence_reset
 fence_reset_check (struct map *m, double now)
 {
   struct path *via;
 
   if (m->reset_over == 0)
-    return;
+    return FENCE_RESET_GOES_ON;
   via = reset_path (m);
   if (m->reset_response == 0)
-    ended (m, via, NULL, now);
-  else if (m->reset_response > 0) {
+    return ended (m, via, NULL, now);
+  if (m->reset_response > 0) {
     learn (m, via, "refuses", m->reset_response);
-    ended (m, via, "refused", now);
+    return ended (m, via, "refused", now);
   }
-  else if (via == NULL)
-    ended (m, via, "the session was lost", now);
-  else if (list_empty (&m->fences))
-    ended (m, via, "not answered in time", now);
-  else if (m->reset_at == 0 && now - m->frozen_since > DRAIN + SEND)
-    ended (m, via, "cannot be sent", now);
-  else if (m->reset_at == 0 &&
-           (in_flight (m) == 0 || now - m->frozen_since > DRAIN))
+  if (via == NULL)
+    return ended (m, via, "the session was lost", now);
+  if (list_empty (&m->fences))
+    return ended (m, via, "not answered in time", now);
+  if (m->reset_at == 0 && now - m->frozen_since > DRAIN + SEND)
+    return ended (m, via, "cannot be sent", now);
+  if (m->reset_at == 0 &&
+      (in_flight (m) == 0 || now - m->frozen_since > DRAIN))
     send_reset (m, via, now);
   if (m->frozen && now - m->frozen_since > FREEZE)
     thaw (m);
+  return FENCE_RESET_GOES_ON;
 }

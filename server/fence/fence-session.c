@@ -95,8 +95,8 @@ static const struct session_ops fencer_ops = {
   .freed = freed,
 };
 
-bool
-fence_start (struct map *m, const struct path *via, const struct fence *f)
+static bool
+start (struct map *m, const struct path *via, const struct fence *f)
 {
   struct fencer *fencer = calloc (1, sizeof *fencer);
   struct session *s = fencer == NULL ? NULL
@@ -134,16 +134,6 @@ is_in_group (const struct nexus *x, const struct session *s)
      portal_equal (&s->portal, &x->portal));
 }
 
-/* One disk behind two targets (two daemons, say, with one backing store): the
- * one that is reset knows nothing of what the other one has, unless both are
- * the same device. */
-bool
-fence_is_known_to (const struct nexus *x, const struct session *s)
-{
-  return s->engine->settings->fence_across_targets ||
-    strcmp (s->target, x->target) == 0;
-}
-
 static const struct path *
 live_path (const struct map *m, const struct nexus *x,
            bool (*good) (const struct nexus *x, const struct session *s))
@@ -165,7 +155,7 @@ live_path (const struct map *m, const struct nexus *x,
   return again;
 }
 
-const struct path *
+static const struct path *
 fence_live_path (const struct map *m, const struct nexus *x)
 {
   return live_path (m, x, is_in_group);
@@ -194,8 +184,8 @@ fence_session_is_lost (const struct map *m)
   return true;                  /* deleted */
 }
 
-bool
-fence_is_logging_in (struct engine *e, const struct fence *f)
+static bool
+is_logging_in (struct engine *e, const struct fence *f)
 {
   struct list *l, *next;
 
@@ -214,6 +204,31 @@ fence_is_logging_in (struct engine *e, const struct fence *f)
         e->settings->login_timeout - OWN_LOGIN)
       continue;
     return true;
+  }
+  return false;
+}
+
+bool
+fence_start_login (struct map *m, bool live, bool again)
+{
+  struct list *l, *next;
+
+  list_for_each (l, next, &m->fences) {
+    struct fence *f = list_entry (l, struct fence, node);
+    const struct path *via;
+
+    /* The session's own new login will do, and must not be killed by ours,
+     * which has the same ISID. */
+    if (!wants_login (m, f) || (f->failed && !again) ||
+        is_logging_in (m->engine, f))
+      continue;
+    via = fence_live_path (m, &f->nexus);
+    if (live && via != NULL &&
+        start (m, via, f))
+      return true;
+    if (!live && via == NULL && f->inherited &&
+        start (m, NULL, f))
+      return true;
   }
   return false;
 }

@@ -199,8 +199,8 @@ act (struct map *m, struct fence *f, enum fence_event event, const char *how)
   }
 }
 
-void
-fence_act_all (struct map *m, enum fence_event event, const char *how)
+static void
+act_all (struct map *m, enum fence_event event, const char *how)
 {
   struct list *l, *next;
 
@@ -308,8 +308,8 @@ wanted (const struct map *m)
     m->indoubt.count > MANY_RANGES;
 }
 
-void
-fence_failed (struct map *m, double now)
+static void
+failed (struct map *m, double now)
 {
   /* At once through another portal; if that fails too, not too often. */
   m->fence_retry_at = m->fence_failures++ == 0 ? 0
@@ -325,7 +325,7 @@ fencer_ended (struct map *m, double now)
   if (!fencer_of (s)->done) {
     log_line (others_first (m, s) ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG,
               "%s: fencing through %s failed: %s", m->name, s->name, s->why);
-    fence_failed (m, now);
+    failed (m, now);
     /* Made-up credentials are not to everybody's taste. */
     if (s->plain_login)
       m->fence_plain = true;
@@ -356,31 +356,21 @@ check_fence (struct map *m, struct fence *f, double now)
     act (m, f, FENCE_EV_LOOK, "session reinstatement");
 }
 
-/* LIVE: through a live path; else an old server's through the portal that it
- * had, which may be none of ours.  AGAIN: also those that failed before. */
-static bool
-start_login (struct map *m, bool live, bool again)
+static void
+check_reset (struct map *m, double now)
 {
-  struct list *l, *next;
-
-  list_for_each (l, next, &m->fences) {
-    struct fence *f = list_entry (l, struct fence, node);
-    const struct path *via;
-
-    /* The session's own new login will do, and must not be killed by ours,
-     * which has the same ISID. */
-    if (!wants_login (m, f) || (f->failed && !again) ||
-        fence_is_logging_in (m->engine, f))
-      continue;
-    via = fence_live_path (m, &f->nexus);
-    if (live && via != NULL &&
-        fence_start (m, via, f))
-      return true;
-    if (!live && via == NULL && f->inherited &&
-        fence_start (m, NULL, f))
-      return true;
+  switch (fence_reset_check (m, now)) {
+  case FENCE_RESET_GOES_ON:
+    break;
+  case FENCE_RESET_DONE:
+    m->fence_failures = 0;
+    act_all (m, FENCE_EV_RESET_DONE, "LOGICAL UNIT RESET");
+    break;
+  case FENCE_RESET_FAILED:
+    failed (m, now);
+    act_all (m, FENCE_EV_RESET_FAILED, "LOGICAL UNIT RESET");
+    break;
   }
-  return false;
 }
 
 static void
@@ -396,7 +386,7 @@ check (struct map *m, double now)
     session_kill (m->fencer, FAIL_LOST, "its portal was lost");
   if (m->fencer != NULL && m->fencer->state == SESSION_CLOSED)
     fencer_ended (m, now);
-  fence_reset_check (m, now);
+  check_reset (m, now);
   list_for_each (l, next, &m->fences)
     check_fence (m, list_entry (l, struct fence, node), now);
   if (e->shutdown && now - e->shutdown_at > SHUTDOWN_GRACE) {
@@ -411,7 +401,7 @@ check (struct map *m, double now)
       now < m->fence_retry_at)
     return;
 
-  if (start_login (m, true, false))
+  if (fence_start_login (m, true, false))
     return;
   /* With an old connection that may still deliver (no portal of its group
    * is alive) a reset would prove nothing. */
@@ -428,8 +418,8 @@ check (struct map *m, double now)
   if (via != NULL && wanted (m) && !more_soon && fence_reset_start (m, via, now))
     return;
   /* Last, for it may fail again and again. */
-  if (!start_login (m, true, true))
-    start_login (m, false, true);
+  if (!fence_start_login (m, true, true))
+    fence_start_login (m, false, true);
 }
 
 bool

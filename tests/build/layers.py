@@ -53,7 +53,6 @@ server/multipath/path.c: 5
 server/multipath/map.c: 5
 server/iscsi/ffp-in.c: 5
 server/fence/nexus.c: 5
-server/fence/fence.c: 5
 server/conf/values.c: 5
 """
 
