@@ -198,7 +198,10 @@ struct map {
   } hedging;
   /* Tried, and refused as unknown; workers read and write without the lock:
    * a stale value costs one more try. */
-  _Atomic bool no_write_same, no_ndob, no_unmap, no_lba_status;
+  _Atomic bool no_write_same, no_ndob, no_unmap;
+  /* GET LBA STATUS: refusals in a row; not asked before (engine_now ()). */
+  _Atomic unsigned status_refusals;
+  _Atomic double status_at;
 };
 
 /* path.c, path-check.c: lock held. */

@@ -300,13 +300,25 @@ service_cache (struct service_request *sr)
 #define LBA_ANSWER (8 + 16 * LBA_ENTRIES)
 #define LBA_COMMANDS 32
 
+/* A refusal is one of its range: so many blocks are taken for data, and those
+ * behind are asked for.  After so many in a row nothing is asked for a time. */
+#define REFUSED_BLOCKS 2048
+#define MOST_REFUSALS 8
+#define STATUS_PAUSE 60.0       /* seconds */
+
+static bool
+status_is_off (const struct map *map)
+{
+  return map->status_at > 0 && engine_now () < map->status_at;
+}
+
 bool
 map_can_extents (struct map *map)
 {
   struct lu_facts lu;
 
   map_get_facts (map, &lu);
-  return lu.lbpme && !map->no_lba_status;
+  return lu.lbpme && !status_is_off (map);
 }
 
 /* BLOCKS more from the last one on, cut to what was asked for. */
@@ -362,6 +374,21 @@ unknown (struct service_request *sr)
 static bool ask (struct service_request *sr);
 
 static bool
+refused (struct service_request *sr)
+{
+  struct map *map = sr->map;
+
+  if (++map->status_refusals >= MOST_REFUSALS) {
+    map->status_refusals = 0;
+    map->status_at = engine_now () + STATUS_PAUSE;
+    return unknown (sr);
+  }
+  if (!add_extent (sr, REFUSED_BLOCKS - sr->lba % REFUSED_BLOCKS, 0))
+    return service_fail (sr, ENOMEM);
+  return sr->left > 0 ? ask (sr) : service_fail (sr, 0);
+}
+
+static bool
 answered (struct service_request *sr, int error)
 {
   const uint32_t residual = sr->req.residual;
@@ -370,10 +397,8 @@ answered (struct service_request *sr, int error)
   uint64_t at = sr->lba;
   int n, used = 0;
 
-  if (error == EINVAL || error == ENOTSUP) {
-    sr->map->no_lba_status = true;
-    return unknown (sr);
-  }
+  if (error == EINVAL || error == ENOTSUP)
+    return refused (sr);
   if (error != 0)
     return service_fail (sr, error);
   n = parse_lba_status (sr->bounce, len, found, LBA_ENTRIES);
@@ -395,10 +420,9 @@ answered (struct service_request *sr, int error)
     if (!add_extent (sr, s.blocks, flags_of (sr->map, s.provisioning)))
       return service_fail (sr, ENOMEM);
   }
-  if (used == 0) {
-    sr->map->no_lba_status = true;
-    return unknown (sr);
-  }
+  if (used == 0)
+    return refused (sr);
+  sr->map->status_refusals = 0;
   if (sr->left == 0 || ++sr->commands == LBA_COMMANDS ||
       (sr->one && sr->nr_extents > 1)) {
     if (sr->one)

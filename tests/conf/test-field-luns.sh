@@ -51,3 +51,16 @@ for product in 'Universal Xport' LUNZ; do
   assert_match "with an exception as well" "^${w%00}1f DGC" "$(mpiscsi scan -c "$tmpdir/x.conf" "${portal[0]}" 2>&1)"
   stop_field
 done
+
+say "block status refused once: for that range, and asked for again"
+start_field 1 --thin --refuse-status 2
+start_mpiscsi portals="${portal[0]}" lun=1
+nbdsh -u "$uri" -c 'h.pwrite(b"a" * 65536, 0); h.flush()'
+# The first answer is data, the second request is refused, the third is a hole again.
+map=$(nbdinfo --map "$uri")
+assert_match "a hole is found after the refusal" 'hole' "$map"
+assert_match "data first" '^ *0 +[0-9]+ +0 +data' "$map"
+before=$(grep -c ^status "$tmpdir/field.log")
+nbdinfo --map "$uri" >/dev/null
+assert_less "asked for again" "$before" "$(grep -c ^status "$tmpdir/field.log")"
+stop_mpiscsi; stop_field
