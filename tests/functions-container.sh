@@ -131,7 +131,8 @@ step_container () {
   wait "$pod" || :
   ! in_container mpiscsi alive 2>/dev/null || fail "alive after the kill"
   start_pod
-  nbdcopy "nbd+unix:///?socket=$socket" - | cmp -n 1048576 - "$tmp/data" || fail "other data after the restart"
+  nbdcopy "nbd+unix:///?socket=$socket" "$tmp/copy" || fail "nbdcopy"
+  cmp -n 1048576 "$tmp/copy" "$tmp/data" || fail "other data after the restart"
   kill -TERM "$(pod_server)"
   local status=0
   timeout 20 tail --pid="$pod" -f /dev/null || fail "it does not end at SIGTERM"

@@ -51,7 +51,7 @@ both || fail "paths: $(mpiscsi -ll)"
 equal user mpiscsi "$(stat -c %U "/proc/$(systemctl show -P MainPID mpiscsi)")"
 head -c 1M /dev/urandom >/tmp/data
 nbdcopy --flush /tmp/data "$uri"
-same () { nbdcopy "$uri" - | cmp -n 1048576 - /tmp/data; }
+same () { nbdcopy "$uri" /tmp/copy && cmp -n 1048576 /tmp/copy /tmp/data; }
 same || fail "what was written is not read"
 systemctl reload mpiscsi || fail "reload"
 
