@@ -32,8 +32,12 @@
  *   NOREINSTATE    LOGICAL UNIT RESET alone, while the old connection may
  *                  still deliver: must be found wrong
  *   ABORTEDISDEAD  writes that were unanswered when the unit was reset count
- *                  as dead, although they may not have reached the target:
- *                  must be found wrong
+ *                  as dead, without ABORT TASK, although they may not have
+ *                  reached the target: must be found wrong
+ *   OTHERS=N       another initiator resets the unit N times, without an answer to
+ *                  what that ends; the UNIT ATTENTION has ABORT TASK sent
+ *   UAISDEAD       what was in flight counts as dead with the UNIT ATTENTION,
+ *                  without ABORT TASK: must be found wrong with OTHERS
  *   NOFILE         no state file: must be found wrong with KILLS
  *   FILELATE       it has a nexus some time after the first write: the same
  *   FILELIVE       it has the nexuses of live paths, not of those that died with
@@ -96,6 +100,10 @@ bool file[NEXUSES];
 /* LOGICAL UNIT RESET: asked for, done by the target, its answer taken. */
 bool reset_sent, reset_done;
 byte resets = 0;
+
+#ifdef OTHERS
+byte others = 0, attention = 0;
+#endif
 
 byte s, v, x, p;                /* scratch: 0 when a step is over */
 
@@ -193,6 +201,29 @@ inline lose (on) {
   file[x] = false;
 #endif
   v = 0; x = 0
+}
+
+/* ABORT TASK for the command that writes VAL: it comes after that one on the same
+ * connection, and is answered when there is no such task any more, whether it was
+ * executed before or not.  Then it is sent again. */
+inline abort_task (val) {
+  x = 0;
+  do
+  :: x < SLOTS ->
+     if
+     :: place[x] != FREE && live[x] && value[x] == val &&
+        nexus[x] == nexus_of (sent_on[val]) ->
+        if
+        :: block = val
+        :: skip
+        fi;
+        gone (x)
+     :: else -> x++
+     fi
+  :: else -> break
+  od;
+  x = 0;
+  in_flight[val] = false; wanted[val] = true; sent_on[val] = 0
 }
 
 /* A login in place of nexus N: the target ends the old session at that moment,
@@ -300,10 +331,7 @@ end:
              in_flight[p] = false; wanted[p] = true;
              disconnect (sent_on[p]); sent_on[p] = 0
 #else
-             if
-             :: sent_on[p] == 0 -> lose (0)
-             :: else -> lose (1)
-             fi
+             abort_task (p)
 #endif
           :: else
           fi;
@@ -314,6 +342,17 @@ end:
 #endif
 #if KILLS > 0
   :: atomic { server_nr < KILLS -> killed () }
+#endif
+#ifdef OTHERS
+  /* a UNIT ATTENTION says that another initiator has reset the unit */
+  :: atomic { attention > 0 && in_flight[1] && up[sent_on[1]] ->
+       attention--;
+#ifdef UAISDEAD
+       in_flight[1] = false; wanted[1] = true; sent_on[1] = 0
+#else
+       abort_task (1)
+#endif
+     }
 #endif
   od
 }
@@ -378,6 +417,34 @@ end:
   :: d_step { place[i] != FREE && !live[i] -> gone (i) }
   od
 }
+
+#ifdef OTHERS
+/* Another initiator's LOGICAL UNIT RESET. */
+active proctype other ()
+{
+end:
+  do
+  :: atomic { attention == 0 && others < OTHERS ->
+       others++;
+       x = 0;
+       do
+       :: x < SLOTS ->
+          if
+          :: place[x] == TARGET ->
+             if
+             :: block = value[x]
+             :: skip
+             fi;
+             gone (x)
+          :: else -> x++
+          fi
+       :: else -> break
+       od;
+       x = 0;
+       attention = 1 }
+  od
+}
+#endif
 
 /* LOGICAL UNIT RESET aborts or finishes all that the target has, of all
  * sessions, before it is answered; nothing that comes later. */

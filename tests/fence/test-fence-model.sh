@@ -49,6 +49,10 @@ check wrong -DNORESET
 check wrong -DNOREINSTATE
 check wrong -DABORTEDISDEAD
 
+# Another initiator resets the unit.
+check right -DOTHERS=1 -DDEATHS=1
+check wrong -DOTHERS=1 -DDEATHS=1 -DUAISDEAD
+
 # It is killed, and the next one knows what is in the state file.
 check right -DKILLS=1 -DDEATHS=3
 check right -DKILLS=2 -DDEATHS=0
