@@ -157,6 +157,13 @@ response_came (struct session *s, uint8_t response)
 {
   struct list *l, *next, *pl, *pnext, *k, *knext;
 
+  if (response == 0)
+    list_for_each (l, next, &s->engine->sessions) {
+      struct session *o = list_entry (l, struct session, node);
+
+      if (strcmp (o->target, s->target) == 0)
+        o->no_reset = false;
+    }
   list_for_each (l, next, &s->engine->maps) {
     struct map *m = list_entry (l, struct map, node);
 
@@ -302,6 +309,9 @@ fence_reset_check (struct map *m, double now)
   }
   if (via == NULL)
     return ended (m, via, "the session was lost", now);
+  /* Given up.  An answer that comes later takes that back. */
+  if (list_empty (&m->fences) && m->reset_at > 0)
+    learn (m, via, "does not answer", -1);
   if (list_empty (&m->fences))
     return ended (m, via, "not answered in time", now);
   if (m->reset_at == 0 && now - m->frozen_since > DRAIN + SEND)

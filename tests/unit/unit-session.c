@@ -2085,6 +2085,26 @@ reset_is_refused (void **unused)
   assert_int_equal (log_count ("gave up fencing"), 0);
 }
 
+/* One that does not answer them: the first time it is waited for, since its
+ * backing store may be what hangs; then no more. */
+static void
+reset_is_not_answered (void **unused)
+{
+  (void) unused;
+  set ("fence-timeout", "1.5");
+  serve (2);
+  for (unsigned i = 0; i < 2; ++i) {
+    fake_set_delay (portal[i], 200000, 600000);
+    fake_set_reset (portal[i], FAKE_TMF_LOST);
+  }
+  storm ();
+  wait_log ("does not answer LOGICAL UNIT RESET");
+  storm ();
+  assert_int_equal (log_count ("to fence unanswered writes"), 1);
+  assert_int_equal (log_count ("does not answer LOGICAL UNIT RESET"), 1);
+  assert_int_equal (log_count ("gave up fencing"), 1);
+}
+
 /* ---- flush after a reset of the target ------------------------------------------------ */
 
 static void
@@ -2351,6 +2371,7 @@ main (void)
     TEST (no_reset_storm),
     TEST (reset_drops_sessions),
     TEST (reset_is_refused),
+    TEST (reset_is_not_answered),
     TEST (others_reset_is_noticed),
     TEST (others_reset_is_noticed_without_checker),
     TEST (abort_task_is_refused),
