@@ -86,6 +86,16 @@ data_in_header (struct ffp *f, uint32_t size)
   return true;
 }
 
+void
+ffp_redirect (struct ffp *f, struct ffp_task *t, uint8_t *buf)
+{
+  /* Some of it is on the way. */
+  if (f->stage == RX_DATA && pdu_opcode (f->h) == PDU_DATA_IN &&
+      ffp_task_find (f, get_be32 (&f->h[PDU_AT_ITT])) == t)
+    f->data = buf + (f->data - t->buf);
+  t->buf = buf;
+}
+
 static bool
 data_in (struct ffp *f)
 {

@@ -81,7 +81,7 @@ struct ffp_r2t {
 };
 
 struct ffp_task {
-  /* The caller's; unchanged while it is ours. */
+  /* The caller's; unchanged while it is ours, but for ffp_redirect (). */
   uint8_t cdb[16];
   uint16_t lun;                 /* 16 bits as lun_encode () makes them */
   enum ffp_direction direction;
@@ -156,6 +156,8 @@ extern bool ffp_ping (struct ffp *f);
 extern bool ffp_lun_reset (struct ffp *f, uint16_t lun);
 /* Of a task that is ours.  One that was never sent is done at once, aborted. */
 extern bool ffp_abort_task (struct ffp *f, struct ffp_task *t);
+/* What is still to come of T, a read that is ours, goes to BUF. */
+extern void ffp_redirect (struct ffp *f, struct ffp_task *t, uint8_t *buf);
 extern bool ffp_logout (struct ffp *f);
 extern bool ffp_text_request (struct ffp *f, const char *text, size_t size);
 

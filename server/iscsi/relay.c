@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "iscsi/pdu.h"
@@ -125,8 +126,9 @@ send_out (struct session *s)
   struct relay *r = s->relay;
 
   while (!s->dying && r->out_from < r->out_to) {
-    const ssize_t n = send (r->fd, r->out + r->out_from,
-                            r->out_to - r->out_from, MSG_NOSIGNAL);
+    struct iovec iov = { r->out + r->out_from, r->out_to - r->out_from };
+    const struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+    const ssize_t n = sendmsg (r->fd, &msg, MSG_NOSIGNAL);
 
     if (n == -1 && errno == EINTR)
       continue;

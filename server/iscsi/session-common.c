@@ -102,7 +102,7 @@ session_is_own (void)
   if (own == -1) {
     const char *way = getenv ("MPISCSI_FULL_FEATURE");
 
-    own = way != NULL && strcmp (way, "own") == 0;
+    own = way == NULL || strcmp (way, "libiscsi") != 0;
   }
   return own;
 }

@@ -310,6 +310,18 @@ session_submit (struct session *s, struct command *cmd)
   }
 }
 
+void
+session_redirect (struct command *cmd, void *buf)
+{
+  struct session *s = cmd->session;
+
+  cmd->buf = buf;
+  /* libiscsi asks each time where it goes. */
+  cmd->iov.iov_base = buf;
+  if (s->wire != NULL)
+    ffp_redirect (wire_ffp (s->wire), &cmd->ffp, buf);
+}
+
 /* Until libiscsi has taken all that was read for it. */
 static int
 service_guarded (struct session *s, int revents)

@@ -178,6 +178,8 @@ session_is_connected (const struct session *s)
 extern int session_fd (const struct session *s);        /* -1: none */
 extern void session_submit (struct session *s, struct command *cmd);
 extern bool session_has_room (const struct session *s);
+/* What is still to come of CMD, a read in flight, goes to BUF. */
+extern void session_redirect (struct command *cmd, void *buf);
 /* Commands may be sent this way, once it is up; or not any more, or fewer at a
  * time: selectors look at limit_now. */
 extern void session_open (struct session *s);

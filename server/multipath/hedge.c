@@ -110,8 +110,7 @@ win (struct hedge *h)
   h->parts->orphans++;
   first->req = NULL;
   first->ops = &hedge_ops;
-  first->buf = h->buf;
-  first->iov.iov_base = h->buf;
+  session_redirect (first, h->buf);
   request_part_over (h->map->engine, req, 0);
 }
 

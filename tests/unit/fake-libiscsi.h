@@ -1,23 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A libiscsi that plays: linked in place of the real one, with a target
- * behind it that dies, hangs, answers in any order, and lies, on request.
+/* A libiscsi that plays, as far as it is used: it connects and logs in.  Linked
+ * in place of the real one, with a target behind it that dies, hangs, answers in
+ * any order, and lies, on request.
  *
- * fake-libiscsi.c: the functions of libiscsi, as 1.19 behaves (and 1.20.3
- *   where fake_set_eager says so), and the watch over their use.
+ * fake-libiscsi.c: the functions of libiscsi, and the watch over their use.
+ * fake-libiscsi-wire.c: the target's end of the connections: login, and then
+ *   pdu-target.c, a target that is strict about each byte.
  * fake-libiscsi-target.c: portals, LUNs and disks, and what they answer.
  *
- * Each connection has a real socket pair, so that libev really polls.  A
- * command goes out when iscsi_service () is called with POLLOUT, is executed
- * by the target after a delay drawn from the portal's range (by a thread, in
- * order of the time that is due, so in any order), and its callback comes
- * from iscsi_service () with POLLIN.
+ * Each connection is a real socket pair, so that libev really polls, and bytes
+ * are really sent.  The target executes a command after a delay drawn from the
+ * portal's range (in order of the time that is due, so in any order).
  *
  * Misuse ends the process, with a line on stderr that begins with
- * "fake-libiscsi: misuse:": a context used by two threads at a time, from
- * inside a callback where libiscsi cannot bear it, or after it was destroyed;
- * a command submitted after the context's death was told; a task that was
- * changed, or submitted again, while a context still refers to it; a context
- * left over at the end.
+ * "fake-libiscsi: misuse:" or "pdu-target:": a context used by two threads at a
+ * time, from inside a callback where libiscsi cannot bear it, or after it was
+ * destroyed; a context left over at the end; a PDU that is not as RFC 7143 has it.
  */
 #ifndef FAKE_LIBISCSI_H
 #define FAKE_LIBISCSI_H
@@ -35,6 +33,8 @@
 
 struct fake_disk;
 struct fake_portal;
+struct pt_command;
+struct pt_ops;
 
 /* ---- for tests: any thread ------------------------------------------------- */
 
@@ -110,8 +110,8 @@ extern void fake_set_portal_group (struct fake_portal *p, int tag);
 /* What TCP_INFO says of its connections. */
 extern void fake_set_tcp (struct fake_portal *p, unsigned unacked,
                           unsigned retransmits);
-/* As 1.20.3 and later: a submit sends, and may call back before it returns. */
-extern void fake_set_eager (bool eager);
+/* New logins get parameters by lot: digests, lengths, windows, orders. */
+extern void fake_set_wild (bool wild);
 /* Close all connections of P.  What was under way is executed or not, and
  * its answer comes through or not, by lot. */
 extern void fake_kill (struct fake_portal *p);
@@ -152,7 +152,6 @@ extern unsigned fake_logins_at_once (struct fake_portal *p);
 extern unsigned fake_executed (struct fake_portal *p);
 extern unsigned fake_troubles (enum fake_trouble trouble);
 extern unsigned fake_deaths (void);
-extern unsigned fake_eager_callbacks (void);
 /* Commands that a portal has got and not answered. */
 extern unsigned fake_waiting (struct fake_portal *p);
 
@@ -167,15 +166,11 @@ enum fake_kind {
 };
 
 struct fake_command {
-  struct list node;             /* in the context's out, target or answers */
+  struct list node;             /* in the connection's target */
   enum fake_kind kind;
-  iscsi_command_cb cb;
-  void *opaque;
+  uint32_t itt;                 /* of all but FAKE_CMD_SCSI */
   uint32_t ritt;                /* of the task to be aborted */
-  uint32_t response;            /* of task management */
-  /* FAKE_CMD_SCSI */
-  struct scsi_task *task;       /* the caller's */
-  uint32_t itt;
+  struct pt_command *pt;        /* FAKE_CMD_SCSI */
   uint8_t cdb[16];
   unsigned lun;
   uint8_t *data;                /* our copy of what goes out or comes in */
@@ -187,7 +182,6 @@ struct fake_command {
   bool die;                     /* the connection ends instead */
   unsigned half_ms;             /* to be delivered in two pieces */
   bool rest;                    /* the first one was */
-  bool aborted;                 /* by a LUN reset: never answered */
   double due;                   /* monotonic */
 };
 
@@ -211,6 +205,13 @@ struct fake_portal {
 };
 
 extern pthread_mutex_t fake_lock;
+extern const struct pt_ops fake_pt_ops;
+extern void fake_misuse (const char *fs, ...)
+  __attribute__ ((noreturn, format (printf, 1, 2)));
+/* The caller's end of a new connection to P. */
+extern int fake_conn_new (struct fake_portal *p);
+extern void fake_wire_start (void);
+extern void fake_wire_end (void);
 extern unsigned fake_random (void);
 extern double fake_now (void);
 /* Executes CMD, or does to it what a fault says: status, sense, data. */

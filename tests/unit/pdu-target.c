@@ -183,19 +183,21 @@ struct part {
   uint32_t at, size;
 };
 
+/* From where it is up to N.  LAST: that is all; with STATUS, if HERE. */
 static void
-send_data (struct pt *t, struct pt_command *c, uint8_t status,
-           const uint8_t *data, uint32_t n, bool with_status)
+send_data (struct pt *t, struct pt_command *c, const uint8_t *data, uint32_t n,
+           bool last, bool here, uint8_t status)
 {
   const struct ffp_keys *k = &t->p.keys;
   const uint32_t most = t->p.data_in_size < k->our_segment
     ? t->p.data_in_size : k->our_segment;
-  const unsigned parts = (n + most - 1) / most;
+  const uint32_t from = c->data_at;
+  const unsigned parts = (n - from + most - 1) / most;
   struct part *part = calloc (parts + 1, sizeof *part);
   uint8_t h[PDU_BHS];
 
   for (unsigned i = 0; i < parts; i++) {
-    part[i].at = i * most;
+    part[i].at = from + i * most;
     part[i].size = n - part[i].at < most ? n - part[i].at : most;
   }
   /* Not so far that more than FFP_SPANS pieces are apart. */
@@ -208,22 +210,30 @@ send_data (struct pt *t, struct pt_command *c, uint8_t status,
       part[j] = p;
     }
   for (unsigned i = 0; i < parts; i++) {
+    const bool final = last && i + 1 == parts;
+
     begin (h, PDU_DATA_IN, c->itt);
-    h[PDU_AT_FLAGS] = i + 1 == parts ? PDU_FINAL : 0;
-    if (i + 1 == parts && with_status) {
+    h[PDU_AT_FLAGS] = final ? PDU_FINAL : 0;
+    if (final && here) {
       h[PDU_AT_FLAGS] |= PDU_STATUS_HERE;
       h[PDU_AT_STATUS] = status;
-      if (n < c->edtl) {
+      if (n < c->edtl && !c->no_residual) {
         h[PDU_AT_FLAGS] |= PDU_UNDERFLOW;
         put_be32 (&h[PDU_AT_RESIDUAL], c->edtl - n);
       }
     }
-    put_be32 (&h[PDU_AT_DATASN], i);
+    put_be32 (&h[PDU_AT_DATASN], c->datasn++);
     put_be32 (&h[PDU_AT_OFFSET], part[i].at);
-    pt_send (t, h, data + part[i].at, part[i].size,
-             i + 1 == parts && with_status);
+    pt_send (t, h, data + part[i].at, part[i].size, final && here);
   }
+  c->data_at = n;
   free (part);
+}
+
+void
+pt_data (struct pt *t, struct pt_command *c, const uint8_t *data, uint32_t to)
+{
+  send_data (t, c, data, to, false, false, 0);
 }
 
 void
@@ -231,22 +241,25 @@ pt_answer (struct pt *t, struct pt_command *c, uint8_t status,
            const uint8_t *sense, size_t sense_size,
            const uint8_t *data, uint32_t n)
 {
-  const bool here = t->p.status_in_data && n > 0 && sense_size == 0;
+  bool here;
+  uint32_t residual;
   uint8_t h[PDU_BHS], text[2 + 252];
 
   if (!c->immediate)
     t->open--;
   if (n > c->edtl)
     n = c->edtl;
-  if (c->read && n > 0)
-    send_data (t, c, status, data, n, here);
-  if (!here || !c->read) {
+  here = c->read && t->p.status_in_data && n > c->data_at && sense_size == 0;
+  if (c->read && n > c->data_at)
+    send_data (t, c, data, n, true, here, status);
+  if (!here) {
+    residual = !c->read ? c->residual : c->no_residual ? 0 : c->edtl - n;
     begin (h, PDU_SCSI_RESPONSE, c->itt);
     h[PDU_AT_STATUS] = status;
     put_be32 (&h[PDU_AT_TTT], 0);
-    if (c->read && n < c->edtl) {
+    if (residual > 0) {
       h[PDU_AT_FLAGS] |= PDU_UNDERFLOW;
-      put_be32 (&h[PDU_AT_RESIDUAL], c->edtl - n);
+      put_be32 (&h[PDU_AT_RESIDUAL], residual);
     }
     if (sense_size > 0) {
       put_be16 (text, (uint16_t) sense_size);
@@ -258,6 +271,36 @@ pt_answer (struct pt *t, struct pt_command *c, uint8_t status,
   if (!c->immediate)
     t->open++;                  /* pt_forget takes it off */
   pt_forget (t, c);
+}
+
+void
+pt_tmf_answer (struct pt *t, uint32_t itt, uint8_t response)
+{
+  uint8_t h[PDU_BHS];
+
+  begin (h, PDU_TMF_RESPONSE, itt);
+  put_be32 (&h[PDU_AT_TTT], 0);
+  h[PDU_AT_RESPONSE] = response;
+  pt_send (t, h, NULL, 0, true);
+}
+
+void
+pt_nop_answer (struct pt *t, uint32_t itt)
+{
+  uint8_t h[PDU_BHS];
+
+  begin (h, PDU_NOP_IN, itt);
+  pt_send (t, h, NULL, 0, true);
+}
+
+void
+pt_logout_answer (struct pt *t, uint32_t itt)
+{
+  uint8_t h[PDU_BHS];
+
+  begin (h, PDU_LOGOUT_RESPONSE, itt);
+  put_be32 (&h[PDU_AT_TTT], 0);
+  pt_send (t, h, NULL, 0, true);
 }
 
 /* ---- receiving ------------------------------------------------------------------ */
@@ -446,50 +489,26 @@ data_out (struct pt *t, const uint8_t *h, const uint8_t *data, uint32_t n)
 }
 
 static void
-nop_out (struct pt *t, const uint8_t *h, const uint8_t *data, uint32_t n)
+nop_out (struct pt *t, const uint8_t *h)
 {
   const uint32_t itt = get_be32 (&h[PDU_AT_ITT]);
   const uint32_t ttt = get_be32 (&h[PDU_AT_TTT]);
-  uint8_t out[PDU_BHS];
 
   if (itt == PDU_NO_TAG) {
     if (!(h[0] & PDU_IMMEDIATE) || ttt == PDU_NO_TAG)
       wrong ("a NOP-Out that is neither a ping nor an answer");
     t->pongs++;
-    if (t->ops->pong)
-      t->ops->pong (t->opaque, ttt);
     return;
   }
   if (ttt != PDU_NO_TAG)
     wrong ("NOP-Out with both tags");
-  begin (out, PDU_NOP_IN, itt);
-  pt_send (t, out, data, n, true);
-}
-
-static void
-tmf (struct pt *t, const uint8_t *h)
-{
-  const uint8_t function = h[PDU_AT_FLAGS] & 0x7f;
-  uint8_t out[PDU_BHS];
-  int r;
-
-  if (!(h[PDU_AT_FLAGS] & PDU_FINAL))
-    wrong ("TMF without F");
-  r = t->ops->tmf (t->opaque, function, get_be16 (&h[PDU_AT_LUN]),
-                   get_be32 (&h[PDU_AT_TTT]));
-  if (r < 0)
-    return;
-  begin (out, PDU_TMF_RESPONSE, get_be32 (&h[PDU_AT_ITT]));
-  put_be32 (&out[PDU_AT_TTT], 0);
-  out[PDU_AT_RESPONSE] = (uint8_t) r;
-  pt_send (t, out, NULL, 0, true);
+  t->ops->nop (t->opaque, itt);
 }
 
 static void
 pdu (struct pt *t, const uint8_t *h, const uint8_t *data, uint32_t n)
 {
   const uint8_t opcode = pdu_opcode (h);
-  uint8_t out[PDU_BHS];
 
   if (n > t->p.keys.their_segment)
     wrong ("%u bytes, MaxRecvDataSegmentLength is %u", n,
@@ -516,20 +535,19 @@ pdu (struct pt *t, const uint8_t *h, const uint8_t *data, uint32_t n)
     data_out (t, h, data, n);
     break;
   case PDU_NOP_OUT:
-    nop_out (t, h, data, n);
+    nop_out (t, h);
     break;
   case PDU_TMF_REQUEST:
-    tmf (t, h);
+    if (!(h[PDU_AT_FLAGS] & PDU_FINAL))
+      wrong ("TMF without F");
+    t->ops->tmf (t->opaque, get_be32 (&h[PDU_AT_ITT]), h[PDU_AT_FLAGS] & 0x7f,
+                 get_be16 (&h[PDU_AT_LUN]), get_be32 (&h[PDU_AT_TTT]));
     break;
   case PDU_TEXT_REQUEST:
-    t->ops->text (t->opaque, (const char *) data, n);
+    t->ops->text (t->opaque, get_be32 (&h[PDU_AT_ITT]), (const char *) data, n);
     break;
   case PDU_LOGOUT_REQUEST:
-    if (t->ops->logout (t->opaque)) {
-      begin (out, PDU_LOGOUT_RESPONSE, get_be32 (&h[PDU_AT_ITT]));
-      put_be32 (&out[PDU_AT_TTT], 0);
-      pt_send (t, out, NULL, 0, true);
-    }
+    t->ops->logout (t->opaque, get_be32 (&h[PDU_AT_ITT]));
     break;
   default:
     wrong ("type %02x", h[0]);

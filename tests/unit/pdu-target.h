@@ -37,6 +37,9 @@ struct pt_command {
   uint32_t unsolicited_at, unsolicited_datasn;
   bool unsolicited;             /* F has not come yet */
   uint32_t r2tsn;
+  uint32_t data_at, datasn;     /* of the next Data-In: a read's answer */
+  uint32_t residual;            /* of a write, to be told */
+  bool no_residual;             /* of a read, not to be told */
   struct pt_r2t r2t[PT_R2TS];
   void *owner;
 };
@@ -45,13 +48,13 @@ struct pt;
 struct pt_ops {
   /* All its data is there.  Answer it any time later. */
   void (*command) (void *opaque, struct pt_command *c);
-  /* TMF: answered with what it returns; < 0: not (yet) at all. */
-  int (*tmf) (void *opaque, uint8_t function, uint16_t lun, uint32_t itt);
-  void (*pong) (void *opaque, uint32_t ttt);
-  /* The answer is pt_text's. */
-  void (*text) (void *opaque, const char *text, size_t size);
-  /* Return whether to answer. */
-  bool (*logout) (void *opaque);
+  /* ITT is the request's: answered by pt_tmf_answer, pt_nop_answer, pt_text and
+   * pt_logout_answer, any time later.  REF: of the task to be aborted. */
+  void (*tmf) (void *opaque, uint32_t itt, uint8_t function, uint16_t lun,
+               uint32_t ref);
+  void (*nop) (void *opaque, uint32_t itt);
+  void (*text) (void *opaque, uint32_t itt, const char *text, size_t size);
+  void (*logout) (void *opaque, uint32_t itt);
 };
 
 struct pt {
@@ -79,6 +82,12 @@ extern void pt_input (struct pt *t, const void *bytes, size_t n);
 extern void pt_answer (struct pt *t, struct pt_command *c, uint8_t status,
                        const uint8_t *sense, size_t sense_size,
                        const uint8_t *data, uint32_t n);
+/* Its data up to TO, and that is not all. */
+extern void pt_data (struct pt *t, struct pt_command *c, const uint8_t *data,
+                     uint32_t to);
+extern void pt_tmf_answer (struct pt *t, uint32_t itt, uint8_t response);
+extern void pt_nop_answer (struct pt *t, uint32_t itt);
+extern void pt_logout_answer (struct pt *t, uint32_t itt);
 /* Without an answer. */
 extern void pt_forget (struct pt *t, struct pt_command *c);
 extern void pt_ping (struct pt *t);

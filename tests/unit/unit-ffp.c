@@ -37,8 +37,8 @@ struct world {
   struct pt_command *waits[MAX_TASKS];
   unsigned nr_waits, done, pongs, tmfs, messages, executed;
   uint8_t tmf_response;
-  int tmf_answer;
-  bool logged_out, logout_answers;
+  uint8_t tmf_answer;
+  bool logged_out, redirected;
   char *text;
   size_t text_size;
   struct ffp_answer last;
@@ -78,7 +78,7 @@ done (void *opaque, struct ffp_task *t, const struct ffp_answer *a)
   w->last = *a;
   if (a->sense_size > 0)
     memcpy (w->sense, a->sense, a->sense_size < 300 ? a->sense_size : 300);
-  if (a->aborted || t->direction != FFP_READ)
+  if (a->aborted || t->direction != FFP_READ || w->redirected)
     return;
   /* Whatever counts as arrived is what the target sent. */
   assert_true (a->arrived <= t->bytes);
@@ -146,32 +146,39 @@ on_command (void *opaque, struct pt_command *c)
   w->waits[w->nr_waits++] = c;
 }
 
-static int
-on_tmf (void *opaque, uint8_t function, uint16_t lun, uint32_t itt)
+static void
+on_tmf (void *opaque, uint32_t itt, uint8_t function, uint16_t lun,
+        uint32_t ref)
 {
   struct world *w = opaque;
   struct list *l, *next;
 
-  if (w->tmf_answer != 0)
-    return w->tmf_answer;
   list_for_each (l, next, &w->t->commands) {
     struct pt_command *c = list_entry (l, struct pt_command, node);
 
-    if (function == PDU_ABORT_TASK ? c->itt != itt : c->lun != lun)
+    if (w->tmf_answer != 0 ||
+        (function == PDU_ABORT_TASK ? c->itt != ref : c->lun != lun))
       continue;
     for (unsigned i = 0; i < w->nr_waits; i++)
       if (w->waits[i] == c)
         w->waits[i--] = w->waits[--w->nr_waits];
     pt_forget (w->t, c);
   }
-  return 0;
+  pt_tmf_answer (w->t, itt, w->tmf_answer);
 }
 
 static void
-on_text (void *opaque, const char *text, size_t size)
+on_nop (void *opaque, uint32_t itt)
+{
+  pt_nop_answer (((struct world *) opaque)->t, itt);
+}
+
+static void
+on_text (void *opaque, uint32_t itt, const char *text, size_t size)
 {
   struct world *w = opaque;
 
+  w->text_itt = itt;
   if (w->text_requests++ == 0) {
     assert_int_equal (size, 15);
     assert_memory_equal (text, "SendTargets=All", 15);
@@ -180,14 +187,14 @@ on_text (void *opaque, const char *text, size_t size)
     assert_int_equal (size, 0);
 }
 
-static bool
-on_logout (void *opaque)
+static void
+on_logout (void *opaque, uint32_t itt)
 {
-  return ((struct world *) opaque)->logout_answers;
+  pt_logout_answer (((struct world *) opaque)->t, itt);
 }
 
 static const struct pt_ops pt_ops = {
-  on_command, on_tmf, NULL, on_text, on_logout,
+  on_command, on_tmf, on_nop, on_text, on_logout,
 };
 
 static struct pt_params
@@ -216,7 +223,6 @@ world_new (const struct pt_params *p, uint32_t cmdsn)
   start.max_cmdsn = pt_max_cmdsn (w->t);
   w->f = ffp_new (&start, &ops, w);
   assert_non_null (w->f);
-  w->logout_answers = true;
   return w;
 }
 
@@ -730,6 +736,39 @@ test_holes (void **state)
     }
 }
 
+/* What comes later goes elsewhere, wherever the first one stands. */
+static void
+test_redirect (void **state)
+{
+  static uint8_t other[40000];
+
+  (void) state;
+  for (size_t at = 0; at < 2 * 48 + 40000; at += at < 120 ? 1 : 3333)
+    for (int digest = 0; digest < 2; digest++) {
+      struct pt_params p = usual ();
+      struct world *w;
+      uint8_t before[40000];
+      struct op *op;
+
+      p.keys.data_digest = digest;
+      p.data_in_size = 20000;
+      w = world_new (&p, 1);
+      op = submit (w, 0, FFP_READ, 40000);
+      carry (w);
+      execute (w, 0, UINT32_MAX, 0, NULL, 0);
+      for (size_t left = at; left > 0; left--)
+        assert_true (carry_in (w, 1));
+      memcpy (before, op->buf, sizeof before);
+      ffp_redirect (w->f, &op->t, other);
+      w->redirected = true;     /* done () would look at the old one */
+      carry (w);
+      assert_int_equal (w->done, 1);
+      assert_int_equal (w->last.arrived, 40000);
+      assert_memory_equal (before, op->buf, sizeof before);
+      world_free (w);
+    }
+}
+
 /* A residual is believed by nobody for what came: RFC 7143 11.4.5. */
 static void
 test_residual_against_data (void **state)
@@ -1057,7 +1096,7 @@ test_text (void **state)
   carry (w);
   assert_int_equal (w->text_requests, 1);
   for (unsigned i = 0; i < 5; i++) {
-    pt_text (w->t, 1 << 12, i == 4, i == 0 ? "TargetName=a" : "bc", i == 0 ? 12 : 2);
+    pt_text (w->t, w->text_itt, i == 4, i == 0 ? "TargetName=a" : "bc", i == 0 ? 12 : 2);
     carry (w);
     assert_int_equal (w->text_requests, i == 4 ? 5 : i + 2);
   }
@@ -1068,7 +1107,7 @@ test_text (void **state)
   assert_true (ffp_text_request (w->f, "SendTargets=All", 15));
   for (unsigned i = 0; i < 100 && !ffp_over (w->f); i++) {
     carry (w);
-    pt_text (w->t, 2 << 12, false, part, sizeof part);
+    pt_text (w->t, w->text_itt, false, part, sizeof part);
   }
   assert_int_equal (ffp_over (w->f), FFP_END_PROTOCOL);
   assert_non_null (strstr (ffp_why (w->f), "Text Responses of more than 4194304"));
@@ -1119,6 +1158,7 @@ main (void)
     cmocka_unit_test (test_chunks),
     cmocka_unit_test (test_evil),
     cmocka_unit_test (test_holes),
+    cmocka_unit_test (test_redirect),
     cmocka_unit_test (test_residual_against_data),
     cmocka_unit_test (test_r2t_too_many),
     cmocka_unit_test (test_nop_flood),

@@ -99,7 +99,7 @@ static struct {
   enum retry retry;
   bool protected;               /* nothing happens to the first portal */
   bool may_fail;                /* EIO is an answer */
-  bool eager;
+  bool wild;
   bool hedges;                  /* and reads that are late, for no other reason */
 } plan;
 
@@ -111,7 +111,7 @@ static struct map *maps[NR_DISKS];
 static _Atomic bool stop;
 static _Atomic unsigned long long nr_reads, nr_writes, nr_flushes, nr_failed;
 static unsigned nr_schedules, nr_left, nr_mishaps;
-static unsigned long long nr_deaths, nr_troubles, nr_eager, nr_failovers, nr_hedges,
+static unsigned long long nr_deaths, nr_troubles, nr_failovers, nr_hedges,
   nr_hedges_won;
 
 /* What a block may contain: versions; two after a write that failed. */
@@ -372,7 +372,7 @@ make_plan (unsigned *seed)
   plan.retry = draw (seed, NR_RETRIES);
   plan.protected = plan.retry == RETRY_FAIL && draw (seed, 2);
   plan.may_fail = plan.retry == RETRY_FAIL && !plan.protected;
-  plan.eager = draw (seed, 2);
+  plan.wild = draw (seed, 2);
   set ("path-selector", selectors[draw (seed, 3)]);
   set ("path-grouping-policy", policies[draw (seed, 2)]);
   set ("path-checker", checkers[draw (seed, 3)]);
@@ -402,7 +402,7 @@ make_target (unsigned *seed)
   char text[MAX_PORTALS * 24] = "";
 
   fake_start (plan.seed);
-  fake_set_eager (plan.eager);
+  fake_set_wild (plan.wild);
   for (unsigned i = 0; i < NR_DISKS; ++i) {
     disks[i] = fake_disk_new (1 + i, BLOCKS, BS);
     fake_disk_limit (disks[i], draw (seed, 2) ? 0 : 4 + draw (seed, 12));
@@ -442,8 +442,8 @@ static void
 give_up (const char *why)
 {
   fprintf (stderr, "SEED=%u: %s\n%u portals, no_path_retry %d, protected %d, "
-           "eager %d\n", plan.seed, why, plan.nr_portals, (int) plan.retry,
-           plan.protected, plan.eager);
+           "wild %d\n", plan.seed, why, plan.nr_portals, (int) plan.retry,
+           plan.protected, plan.wild);
   for (unsigned i = 0; i < NR_WORKERS; ++i)
     fprintf (stderr, "worker %u: %s %s\n", i,
              workers[i].busy ? "waits" : "runs", workers[i].failure);
@@ -783,7 +783,6 @@ run_schedule (unsigned number)
   check_disks ();
 
   nr_deaths += fake_deaths ();
-  nr_eager += fake_eager_callbacks ();
   for (unsigned t = 0; t < NR_FAKE_TROUBLES; ++t)
     nr_troubles += fake_troubles (t);
   engine_shutdown (engine, 3);
@@ -816,11 +815,11 @@ random_schedules (void **unused)
   print_message ("%u schedules: %llu reads, %llu writes, %llu flushes, %llu of "
                  "them failed where they may; %u killed servers before, "
                  "%u mishaps, %llu connections "
-                 "died, %llu bad answers, %llu callbacks inside a submit, "
+                 "died, %llu bad answers, "
                  "%llu commands failed over, %u paths removed, %llu reads "
                  "hedged and %llu of them answered by the second path first\n",
                  nr_schedules, nr_reads, nr_writes, nr_flushes, nr_failed,
-                 nr_left, nr_mishaps, nr_deaths, nr_troubles, nr_eager, nr_failovers,
+                 nr_left, nr_mishaps, nr_deaths, nr_troubles, nr_failovers,
                  nr_removed, nr_hedges, nr_hedges_won);
   /* A run in which nothing happened proves nothing. */
   assert_true (nr_reads > 0 && nr_writes > 0);
