@@ -323,6 +323,14 @@ send_targets (struct bytes *b)
     bytes_append (b, "TargetAddress", 14);
     bytes_append (b, "\xff\x01=%s\n\x1b[2J", 11);
   }
+  text_add (b, "TargetName", target_name);
+  for (int i = 0; i < n_portals; i++) {
+    char addr[ADDRESS_TEXT];
+
+    snprintf (value, sizeof value, "%s,%d",
+              address_text (&portal_address[i], addr), portal_tpgt[i]);
+    text_add (b, "TargetAddress", value);
+  }
   if (evil (EVIL_TEXT_FLOOD))
     for (int i = 0; i < 600; i++) {
       snprintf (name, sizeof name, "iqn.2026-11.example.flood:%d", i);
@@ -333,14 +341,6 @@ send_targets (struct bytes *b)
         text_add (b, "TargetAddress", value);
       }
     }
-  text_add (b, "TargetName", target_name);
-  for (int i = 0; i < n_portals; i++) {
-    char addr[ADDRESS_TEXT];
-
-    snprintf (value, sizeof value, "%s,%d",
-              address_text (&portal_address[i], addr), portal_tpgt[i]);
-    text_add (b, "TargetAddress", value);
-  }
 }
 
 void
