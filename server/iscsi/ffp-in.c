@@ -251,7 +251,8 @@ nop_in (struct ffp *f)
   f->pongs++;
   return ffp_due (f, &(struct due) {
     .opcode = PDU_NOP_OUT, .itt = PDU_NO_TAG, .ttt = ttt,
-    .lun = get_be16 (&f->h[PDU_AT_LUN]) });
+    .lun = get_be16 (&f->h[PDU_AT_LUN]) }) ||
+    ffp_refuse (f, FFP_END_MEMORY, "out of memory");
 }
 
 static bool
@@ -297,7 +298,8 @@ text_response (struct ffp *f)
     return bad (f, "a Text Response (flags %02xh) that goes on, without a tag",
                 flags);
   return ffp_due (f, &(struct due) {
-    .opcode = PDU_TEXT_REQUEST, .itt = itt, .ttt = ttt });
+    .opcode = PDU_TEXT_REQUEST, .itt = itt, .ttt = ttt }) ||
+    ffp_refuse (f, FFP_END_MEMORY, "out of memory");
 }
 
 static bool

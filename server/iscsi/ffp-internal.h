@@ -109,6 +109,7 @@ extern void ffp_slot_free (struct ffp *f, struct slot *s);
 extern struct ffp_task *ffp_task_find (struct ffp *f, uint32_t itt);
 extern void ffp_task_done (struct ffp *f, struct ffp_task *t,
                            const struct ffp_answer *a);
+/* False: no memory, and nothing has happened. */
 extern bool ffp_due (struct ffp *f, const struct due *d);
 /* ffp-out.c: no PDU refers to T's buffer any more; false: it is over. */
 extern bool ffp_out_drop (struct ffp *f, struct ffp_task *t);

@@ -207,7 +207,7 @@ ffp_due (struct ffp *f, const struct due *d)
     struct due *larger = malloc (size * sizeof *larger);
 
     if (larger == NULL)
-      return ffp_refuse (f, FFP_END_MEMORY, "out of memory");
+      return false;
     for (unsigned i = 0; i < f->dues; i++)
       larger[i] = f->due[(f->due_first + i) % f->due_size];
     free (f->due);

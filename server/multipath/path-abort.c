@@ -42,7 +42,7 @@ path_abort_tasks (struct path *p, double before)
   list_for_each (l, next, &p->session->in_flight) {
     const struct command *cmd = list_entry (l, struct command, node);
 
-    if (cmd->lun == p->lun && cmd->submitted < before)
+    if (cmd->lun == p->lun && cmd->submitted <= before)
       any = true;
   }
   if (!any)
@@ -69,7 +69,7 @@ go_on (struct path *p, double now)
   list_for_each (l, next, &s->in_flight) {
     struct command *cmd = list_entry (l, struct command, node);
 
-    if (cmd->lun != p->lun || cmd->submitted >= p->abort_before)
+    if (cmd->lun != p->lun || cmd->submitted > p->abort_before)
       continue;
     left++;
     refused |= cmd->abort_refused;

@@ -69,7 +69,8 @@ command_new (struct fake_conn *c, enum fake_kind kind)
   unsigned delay = p->delay_min;
 
   assert (cmd != NULL);
-  if (p->delay_max > p->delay_min)
+  /* Of commands. */
+  if (p->delay_max > p->delay_min && kind != FAKE_CMD_LOGIN)
     delay += fake_random () % (p->delay_max - p->delay_min + 1);
   cmd->kind = kind;
   cmd->due = fake_now () + delay / 1e6;
