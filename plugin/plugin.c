@@ -229,6 +229,7 @@ mpiscsi_get_ready (void)
   engine_start (probe);
   /* One attempt at each portal: discovery, then its sessions. */
   engine_run_until_settled (probe, 2 * settings->login_timeout + 1);
+  engine_run_until_active (probe, settings->login_timeout);
   r = engine_verdict (probe, err, sizeof err);
   /* The file may be for root to read, whom we may not be any more. */
   if (settings->initiator_name == NULL)

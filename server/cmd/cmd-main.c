@@ -28,6 +28,7 @@ static const char help[] =
   "  mpiscsi disablequeueing|restorequeueing MAP|maps\n"
   "  mpiscsi rescan                  targets, portals, LUNs and sizes, again\n"
   "  mpiscsi resize|suspend|resume MAP\n"
+  "  mpiscsi switchgroup MAP N       explicit ALUA: make path group N the active one\n"
   "  mpiscsi add|del PORTAL\n"
   "  mpiscsi reconfigure\n"
   "  mpiscsi persist --help          persistent reservations, as mpathpersist\n"
@@ -78,6 +79,7 @@ static const struct {
   { "resize", cmd_verb, 1, 1, SOCKET, "MAP" },
   { "suspend", cmd_verb, 1, 1, SOCKET, "MAP" },
   { "resume", cmd_verb, 1, 1, SOCKET, "MAP" },
+  { "switchgroup", cmd_verb, 2, 2, SOCKET, "MAP N" },
   { "add", cmd_verb, 1, 1, SOCKET, "PORTAL" },
   { "del", cmd_verb, 1, 1, SOCKET, "PORTAL" },
   { "reconfigure", cmd_verb, 0, 0, SOCKET, "" },

@@ -362,6 +362,7 @@ start_engine (struct own *own)
   /* One attempt at each portal: discovery, then its sessions. */
   engine_run_until_settled (own->engine,
                             2 * own->settings->login_timeout + 1);
+  engine_run_until_active (own->engine, own->settings->login_timeout);
   if (engine_verdict (own->engine, err, sizeof err) == -1) {
     cmd_error ("error: %s", err);
     return false;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The verbs that change something in a running server: fail, reinstate,
- * disablequeueing, restorequeueing, rescan, resize, suspend, resume, add, del,
- * reconfigure. */
+ * disablequeueing, restorequeueing, rescan, resize, suspend, resume,
+ * switchgroup, add, del, reconfigure. */
 #include <config.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cmd/cmd.h"
@@ -89,7 +90,10 @@ tell (struct server *s, const struct cmd *cmd, const char *key)
 
   if (key)
     json_object_set_new (request, key, json_string (cmd->argv[0]));
-  if (cmd->argc > 1)
+  if (cmd->argc > 1 && strcmp (cmd->name, "switchgroup") == 0)
+    json_object_set_new (request, "group",
+                         json_integer (strtol (cmd->argv[1], NULL, 10)));
+  else if (cmd->argc > 1)
     json_object_set_new (request, "map", json_string (cmd->argv[1]));
   answer = server_ask (s, request);
   if (answer == NULL)

@@ -133,6 +133,7 @@ conf_resolve (const struct settings *s, const struct lu_facts *lu,
       !(s->given & option_bit (options, option_find (options, "path_checker",
                                                      ~0u))))
     out->path_checker = CHECKER_TUR;
+  out->given = l.given;
   return 0;
 
  no_memory:

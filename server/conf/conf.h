@@ -25,6 +25,9 @@
 /* settings.c: built-in values; -1: no memory. */
 extern int map_settings_init (struct map_settings *m);
 extern void map_settings_free (struct map_settings *m);
+/* Has somebody set this option of a map, or is it the built-in value? */
+extern bool map_settings_gives (const struct map_settings *m,
+                                const char *option);
 
 /* `nbd { }`: for `mpiscsi serve`. */
 enum conf_tls { TLS_OFF, TLS_ON, TLS_REQUIRE };

@@ -162,6 +162,10 @@ const struct option options[] = {
     P | IN_ISCSI, NULL, "5", "seconds for connecting and logging in" },
   { "command_timeout", OPTION_SECONDS, 0.1, DAY, S (command_timeout),
     P | IN_ISCSI, NULL, "60", "seconds after which a SCSI command is given up" },
+  { "alua_transition_timeout", OPTION_SECONDS, 0.1, DAY,
+    S (alua_transition_timeout), P | IN_ISCSI, NULL, "60",
+    "seconds that I/O waits for an array whose port groups are all in standby, "
+    "unavailable or in transition, where the array itself gives no time" },
   { "cpu_affinity", OPTION_CHOICE, 0, 0, S (cpu_affinity), P | IN_ISCSI,
     affinities, "auto", "keep all threads on one CPU, where waking one on "
     "another is expensive: on, off, or auto: on with 2 to 4 CPUs" },
@@ -214,7 +218,12 @@ const struct option options[] = {
   { "prio", OPTION_CHOICE, 0, 0, M (prio), MAPS, prios, "const",
     "where the priority of a path comes from" },
   { "prio_args", OPTION_STRING, 0, 4096, M (prio_args), MAPS, NULL, "(none)",
-    "arguments of prio weightedpath" },
+    "arguments of prio weightedpath; of alua: exclusive_pref_bit" },
+  { "detect_prio", OPTION_BOOL, 0, 0, M (detect_prio), MAPS, NULL, "yes",
+    "prio alua, whatever prio says, where the LUN supports it (TPGS)" },
+  { "detect_pgpolicy", OPTION_BOOL, 0, 0, M (detect_pgpolicy), MAPS, NULL,
+    "yes", "group_by_prio, whatever path_grouping_policy says, where all paths "
+    "have prio alua" },
   { "detect_checker", OPTION_BOOL, 0, 0, M (detect_checker), MAPS, NULL, "yes",
     "tur for a LUN with ALUA, whatever path_checker says" },
   { "rr_min_io", OPTION_COUNT, 1, 1000000, M (rr_min_io), MAPS, NULL, "4",
@@ -223,8 +232,10 @@ const struct option options[] = {
     "uniform", "priorities: rr_min_io times the priority of the path" },
   { "io_weight", OPTION_COUNT, 1, 10000, M (io_weight), MAPS, NULL, "100",
     "this LUN's share of a session's queue_depth where several want more" },
-  { "failback", OPTION_FAILBACK, 0, DAY, M (failback), MAPS, NULL, "manual",
-    "going back to a better path group: immediate, manual, or seconds to wait" },
+  { "failback", OPTION_FAILBACK, 0, DAY, M (failback), MAPS, NULL,
+    "(manual; immediate with asymmetric access)",
+    "going back to a better path group: immediate, manual, followover (when it "
+    "had no path left), or seconds to wait" },
   { "no_path_retry", OPTION_RETRY, 0, 1000000, M (no_path_retry), MAPS, NULL,
     "fail", "with no path left: fail, queue, or polling intervals to queue" },
   { "fast_io_fail_tmo", OPTION_TMO, 0, 30 * DAY, M (fast_io_fail_tmo),

@@ -32,6 +32,7 @@ settings_new (void)
   s->noop_out_timeout = 2;
   s->login_timeout = 5;
   s->command_timeout = 60;
+  s->alua_transition_timeout = 60;
   s->fence_timeout = 30;
   s->control_mode = 0600;
   s->guard = true;
@@ -55,11 +56,20 @@ map_settings_init (struct map_settings *m)
   m->io_weight = 100;
   m->failback = FAILBACK_MANUAL;
   m->detect_checker = true;
+  m->detect_prio = m->detect_pgpolicy = true;
   m->no_path_retry = NO_PATH_RETRY_FAIL;
   m->fast_io_fail_tmo = 5;
   m->dev_loss_tmo = TMO_OFF;
   m->alias_prefix = strdup ("mpath");
   return m->alias_prefix ? 0 : -1;
+}
+
+bool
+map_settings_gives (const struct map_settings *m, const char *option)
+{
+  const struct option *o = option_find (options, option, ~0u);
+
+  return o != NULL && (m->given & option_bit (options, o));
 }
 
 void

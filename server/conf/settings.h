@@ -64,6 +64,7 @@ enum prio_kind { PRIO_CONST, PRIO_ALUA, PRIO_WEIGHTEDPATH };
 #define NO_PATH_RETRY_QUEUE (-1)
 #define FAILBACK_IMMEDIATE 0    /* else > 0: seconds to wait */
 #define FAILBACK_MANUAL (-1)
+#define FAILBACK_FOLLOWOVER (-2)        /* only when a group had no path left */
 #define TMO_OFF (-1.0)
 
 /* The options that may differ from map to map.  Defaults in settings.c. */
@@ -74,6 +75,8 @@ struct map_settings {
   enum prio_kind prio;                  /* const */
   char *prio_args;                      /* NULL if none */
   bool detect_checker;                  /* yes: tur where the LUN has ALUA */
+  bool detect_prio;                     /* yes: alua where the LUN has it */
+  bool detect_pgpolicy;                 /* yes: then group_by_prio */
   unsigned rr_min_io;                   /* I/Os before the next path; 4 */
   bool rr_weight_priorities;            /* rr_weight priorities: times prio */
   unsigned io_weight;                   /* turns.h; 100 */
@@ -92,6 +95,8 @@ struct map_settings {
   double marginal_path_err_sample_time;
   int marginal_path_err_rate_threshold;
   double marginal_path_err_recheck_gap_time, marginal_path_double_failed_time;
+  /* Of a map, by conf_resolve: what was set anywhere; bits of options.h. */
+  uint64_t given;
 };
 
 struct settings {
@@ -116,6 +121,7 @@ struct settings {
   double noop_out_timeout;              /* 2 */
   double login_timeout;                 /* connect + login; 5 */
   double command_timeout;               /* 60 */
+  double alua_transition_timeout;       /* where the array says none; 60 */
   enum affinity cpu_affinity;           /* auto */
   bool shortcut;                        /* plugin/stream.h; on */
   enum fencing fence;                   /* auto */

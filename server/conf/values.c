@@ -99,7 +99,7 @@ set_number (const struct option *o, void *field, const char *name,
     }
     break;
   case OPTION_FAILBACK:
-    words = "'immediate', 'manual', or ";
+    words = "'immediate', 'manual', 'followover', or ";
     if (one_of (value, "immediate", NULL, NULL))
       value = "0";
     else if (one_of (value, "manual", NULL, NULL)) {
@@ -107,10 +107,8 @@ set_number (const struct option *o, void *field, const char *name,
       return 0;
     }
     else if (one_of (value, "followover", NULL, NULL)) {
-      snprintf (msg, ERR_SIZE, "%.60s: 'followover' is not available here; "
-                "taken as 'manual'", name);
-      *(int *) field = FAILBACK_MANUAL;
-      return 1;
+      *(int *) field = FAILBACK_FOLLOWOVER;
+      return 0;
     }
     break;
   default:
@@ -545,7 +543,9 @@ option_text (const struct option *o, const void *field, char *buf, size_t size)
       snprintf (buf, size, "%d", *(const int *) field);
     else
       snprintf (buf, size, "%s",
-                *(const int *) field == 0 ? "immediate" : "manual");
+                *(const int *) field == 0 ? "immediate"
+                : *(const int *) field == FAILBACK_MANUAL ? "manual"
+                : "followover");
     break;
   case OPTION_PORTALS:
     buf[0] = '\0';

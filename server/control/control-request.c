@@ -16,7 +16,7 @@
 enum {                          /* members, as bits */
   HAS_WHAT = 1, HAS_MAP = 2, HAS_PATH = 4, HAS_PORTAL = 8, HAS_FORMAT = 16,
   HAS_COLOUR = 32, HAS_ACTION = 64, HAS_RK = 128, HAS_SARK = 256,
-  HAS_TYPE = 512, HAS_APTPL = 1024, HAS_ALL_TG_PT = 2048,
+  HAS_TYPE = 512, HAS_APTPL = 1024, HAS_ALL_TG_PT = 2048, HAS_GROUP = 4096,
 };
 
 static const struct {
@@ -29,6 +29,8 @@ static const struct {
   [CONTROL_REINSTATE] = { "reinstate", HAS_PATH | HAS_MAP, HAS_PATH },
   [CONTROL_DISABLEQUEUEING] = { "disablequeueing", HAS_MAP, HAS_MAP },
   [CONTROL_RESTOREQUEUEING] = { "restorequeueing", HAS_MAP, HAS_MAP },
+  [CONTROL_SWITCHGROUP] = { "switchgroup", HAS_MAP | HAS_GROUP,
+                            HAS_MAP | HAS_GROUP },
   [CONTROL_RECONFIGURE] = { "reconfigure", 0, 0 },
   [CONTROL_RESCAN] = { "rescan", HAS_MAP, 0 },
   [CONTROL_RESIZE] = { "resize", HAS_MAP, HAS_MAP },
@@ -68,6 +70,7 @@ static const struct { const char *name; unsigned bit; } members[] = {
   { "action", HAS_ACTION }, { "rk", HAS_RK }, { "sark", HAS_SARK },
   { "type", HAS_TYPE }, { "aptpl", HAS_APTPL },
   { "all_tg_pt", HAS_ALL_TG_PT },
+  { "group", HAS_GROUP },
 };
 
 static int
@@ -163,6 +166,10 @@ take_member (unsigned bit, const json_t *value, struct control_request *req)
   case HAS_PATH: return take_name (value, req->path);
   case HAS_PORTAL: return take_name (value, req->portal);
   case HAS_FORMAT: return take_format (value, &req->json);
+  case HAS_GROUP:
+    req->group = (unsigned) json_integer_value (value);
+    return json_is_integer (value) && json_integer_value (value) >= 1 &&
+      json_integer_value (value) <= 1000000;
   case HAS_COLOUR:
     return take_bool (value, &req->colour);
   case HAS_ACTION: return take_action (value, &req->action);

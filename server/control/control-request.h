@@ -10,11 +10,12 @@
  *              "clients", "metrics", "status" (both text only)    show
  *   "map":     NAME or WWID  show (default: all); fail, reinstate
  *                            (default: any); required by
- *                            resize, suspend, resume; "maps" or none is all
+ *                            resize, suspend, resume, switchgroup; "maps" or none is all
  *                            for disablequeueing, restorequeueing; rescan
  *   "path":    the portal ADDRESS:PORT, or the column H:C:I:L of the topology
  *              (topology.h); required by fail, reinstate
  *   "portal":  ADDRESS[:PORT]; required by add, del
+ *   "group":   number of a path group, from 1; required by switchgroup
  *   "format":  "text" (default), "json"        show
  *   "colour":  true, false (default)           show, as text
  *   "map", "action": required by persist; ACTION is one of control_actions
@@ -22,7 +23,7 @@
  *              false (default)                 persist
  *
  * and nothing else.  Commands: version, show, fail, reinstate,
- * disablequeueing, restorequeueing, rescan, resize, suspend, resume, reconfigure,
+ * disablequeueing, restorequeueing, rescan, resize, suspend, resume, switchgroup, reconfigure,
  * add, del, watch, persist.
  *
  * The answer has "version": 1 and "ok": true or false; with false "error",
@@ -60,7 +61,8 @@
 
 enum control_command {
   CONTROL_VERSION_COMMAND, CONTROL_SHOW, CONTROL_FAIL, CONTROL_REINSTATE,
-  CONTROL_DISABLEQUEUEING, CONTROL_RESTOREQUEUEING, CONTROL_RECONFIGURE,
+  CONTROL_DISABLEQUEUEING, CONTROL_RESTOREQUEUEING, CONTROL_SWITCHGROUP,
+  CONTROL_RECONFIGURE,
   CONTROL_RESCAN, CONTROL_RESIZE, CONTROL_SUSPEND, CONTROL_RESUME,
   CONTROL_ADD, CONTROL_DEL, CONTROL_WATCH, CONTROL_PERSIST,
   NR_CONTROL_COMMANDS
@@ -79,6 +81,7 @@ struct control_request {
   unsigned action, type;        /* control_actions */
   uint64_t rk, sark;
   bool aptpl, all_tg_pt;
+  unsigned group;               /* of paths, from 1 */
   char map[CONTROL_NAME], path[CONTROL_NAME], portal[CONTROL_NAME]; /* "" none */
 };
 

@@ -11,6 +11,7 @@
 
 #include "control/control.h"
 #include "control/control-request.h"
+#include "multipath/alua.h"
 #include "service/service.h"
 #include "control/metrics.h"
 #include "control/snapshot.h"
@@ -273,6 +274,26 @@ do_queueing (struct engine *e, const struct control_request *req)
   return control_error ("no map is named '%s'", req->map);
 }
 
+static json_t *
+do_switchgroup (struct engine *e, const struct control_request *req)
+{
+  struct list *l, *next;
+  char err[ERR_SIZE];
+
+  list_for_each (l, next, &e->maps) {
+    struct map *m = list_entry (l, struct map, node);
+
+    if (!map_is (m, req->map))
+      continue;
+    if (alua_switch_group (m, req->group, err, sizeof err) == -1)
+      return control_error ("%s", err);
+    return answer_text ("%s: the array was asked to make path group %u "
+                        "active/optimized; mpiscsi -ll shows what it did",
+                        m->name, req->group);
+  }
+  return control_error ("no map is named '%s'", req->map);
+}
+
 static unsigned
 maps_without_paths (struct engine *e)
 {
@@ -412,6 +433,8 @@ control_do (struct engine *e, const struct control_request *req)
     return do_rescan (e, req);
   case CONTROL_SUSPEND: case CONTROL_RESUME:
     return do_suspend (e, req);
+  case CONTROL_SWITCHGROUP:
+    return do_switchgroup (e, req);
   case CONTROL_ADD: case CONTROL_DEL:
     return do_portal (e, req);
   case CONTROL_RECONFIGURE:     /* control.c: it takes its time */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "fence/nexus.h"
+#include "multipath/alua.h"
 #include "service/service.h"
 #include "control/control.h"
 #include "control/snapshot.h"
@@ -25,6 +26,8 @@ copy_path (struct snapshot_path *to, const struct path *p)
   to->state = p->state;
   to->session_state = s->state;
   to->prio = p->prio;
+  to->port_group = p->facts.has_tpg ? p->facts.tpg : -1;
+  to->port_group_state = alua_path_text (p, &to->preferred);
   to->faults = p->path_faults;
   to->changed = p->changed;
   to->latency = p->latency;
@@ -72,7 +75,8 @@ copy_map (struct snapshot_map *to, const struct map *m)
   to->facts = m->facts;
   to->selector = m->settings.path_selector;
   to->checker = m->settings.path_checker;
-  to->failback = m->settings.failback;
+  to->failback = map_failback (m);
+  to->alua = alua_decides (m);
   to->no_path_retry = m->settings.no_path_retry;
   to->queueing_disabled = m->queueing_disabled;
   to->suspended = m->suspended;

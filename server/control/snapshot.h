@@ -39,6 +39,9 @@ struct snapshot_path {
   enum path_state state;
   enum session_state session_state;
   int prio;
+  int port_group;               /* target port group; -1 unknown */
+  const char *port_group_state; /* "standby" ...; static; NULL unknown */
+  bool preferred;
   uint64_t faults;              /* times it failed */
   double changed;               /* its state; seconds since 1970 */
   struct latency latency;
@@ -58,6 +61,7 @@ struct snapshot_map {
   struct lu_facts facts;
   enum selector_kind selector;
   enum checker_kind checker;
+  bool alua;                    /* all paths have it, and it is used */
   int failback, no_path_retry;
   bool queueing_disabled, suspended;    /* by the administrator */
   bool queueing;                /* now: no path, and I/O waits for one */

@@ -52,7 +52,8 @@ path_json (const struct snapshot_map *m, const struct snapshot_path *p)
   /* 8 bytes, as the target's REPORT LUNS has them (SAM-5 4.7). */
   snprintf (hex, sizeof hex, "0x%04x000000000000", lun);
   return json_pack ("{s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,"
-                    "s:s,s:s,s:s,s:s,s:i,s:i,s:i,s:s,s:s,s:I,s:o}",
+                    "s:s,s:s,s:s,s:s,s:i,s:i,s:i,s:s,s:s,s:I,s:o,s:i,s:s,"
+                    "s:b}",
                     "dev", p->portal, "dev_t", UNDEF,
                     "dm_st", path_dm_state (p->state),
                     "dev_st", topology_dev_state (p->session_state),
@@ -70,7 +71,10 @@ path_json (const struct snapshot_map *m, const struct snapshot_path *p)
                     "session_st", session_state_name (p->session_state),
                     "path_st", path_state_name (p->state),
                     "path_faults", (json_int_t) p->faults,
-                    "counters", counters_json (&p->counters));
+                    "counters", counters_json (&p->counters),
+                    "port_group", p->port_group, "port_group_st",
+                    p->port_group_state ? p->port_group_state : UNDEF,
+                    "preferred", (int) p->preferred);
 }
 
 static json_t *
@@ -130,7 +134,7 @@ map_json (const struct snapshot *s, const struct snapshot_map *m)
                     "paths", (int) m->nr_paths,
                     "write_prot", m->facts.write_protect ? "ro" : "rw",
                     "dm_st", m->suspended ? "suspended" : "active", "features", topology_features (m),
-                    "hwhandler", "0", "action", "",
+                    "hwhandler", topology_hwhandler (m), "action", "",
                     "path_faults", (json_int_t) faults,
                     "vend", m->facts.vendor, "prod", m->facts.product,
                     "rev", m->facts.revision,

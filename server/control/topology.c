@@ -100,9 +100,17 @@ topology_failback (const struct snapshot_map *m, char *buf, size_t size)
     snprintf (buf, size, "immediate");
   else if (m->failback == FAILBACK_MANUAL)
     snprintf (buf, size, "manual");
+  else if (m->failback == FAILBACK_FOLLOWOVER)
+    snprintf (buf, size, "followover");
   else
     snprintf (buf, size, "%d", m->failback);
   return buf;
+}
+
+const char *
+topology_hwhandler (const struct snapshot_map *m)
+{
+  return m->alua ? "1 alua" : "0";
 }
 
 /* multipathd's words: off, on, "12 chk" (polling intervals, when needed),
@@ -172,10 +180,11 @@ print_map (FILE *fp, const struct snapshot_map *m, const struct widths *w,
   if (strcmp (m->name, m->facts.wwid) != 0)
     fprintf (fp, " (%s)", m->facts.wwid);
   fprintf (fp, " map-%u %s,%s\n", m->index, m->facts.vendor, m->facts.product);
-  fprintf (fp, "size=%s features='%s' hwhandler='0' wp=%s\n",
+  fprintf (fp, "size=%s features='%s' hwhandler='%s' wp=%s\n",
            topology_size ((double) m->facts.blocks * m->facts.block_size,
                           size),
-           topology_features (m), m->facts.write_protect ? "ro" : "rw");
+           topology_features (m), topology_hwhandler (m),
+           m->facts.write_protect ? "ro" : "rw");
   for (unsigned i = 0; i < m->nr_groups; ++i) {
     const struct snapshot_group *g = &m->groups[i];
     const bool last_group = i + 1 == m->nr_groups;

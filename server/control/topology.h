@@ -57,6 +57,7 @@ extern const char *topology_hcil (unsigned session, int tpgt, unsigned lun,
 /* multipathd's words; those with a buffer return it. */
 extern const char *topology_policy (enum selector_kind kind);
 extern const char *topology_features (const struct snapshot_map *m);
+extern const char *topology_hwhandler (const struct snapshot_map *m);
 extern const char *topology_failback (const struct snapshot_map *m,
                                       char *buf, size_t size);
 extern const char *topology_queueing (const struct snapshot_map *m,

@@ -70,6 +70,7 @@ struct command {
   bool accounted;               /* counts in the selector */
   double submitted;             /* engine_now (), this time */
   double first_submitted;       /* 0: not yet */
+  double refused_since;         /* by ports in standby ...; 0 not yet */
   double not_before;            /* in map->delayed until then */
   unsigned retries;             /* verdicts other than PATH */
   unsigned failovers;

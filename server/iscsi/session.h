@@ -145,6 +145,8 @@ struct session {
   struct list paths;            /* struct path, session_node */
   struct turns turns;           /* of its paths, while there is no room */
   struct probe *probe;          /* running, NULL if none */
+  double look_at;               /* look again then; 0 never */
+  bool size_unknown;            /* of a LUN that waits for that */
   bool look_again;              /* the target said that something changed: */
   struct work look;             /* look what is behind it, if that is possible */
   double lost_since;            /* has paths, but no login; 0 otherwise */

@@ -4,7 +4,7 @@
 
 #include <errno.h>
 
-#include "multipath/multipath.h"
+#include "multipath/alua.h"
 #include "multipath/gate.h"
 #include "multipath/hedge.h"
 #include "multipath/registrant.h"
@@ -375,6 +375,8 @@ path_verdict_actions (struct path *p, const struct verdict *v,
     session_shut (s);
     return;
   }
+  if (v->actions & ACTION_CHECK_ALUA)
+    alua_ask (p->map);
   path_heard (p, v->actions, submitted);
   registrant_heard (p, v->actions);
 }
@@ -392,6 +394,32 @@ path_answered (struct path *p, const struct command *cmd, double seconds)
     p->stats.bytes_written += cmd->bytes;
   if (cmd->hedgeable)
     hedge_read_done (p, seconds);
+}
+
+/* Not this port, not now: it goes to another one, or waits for the array.  With
+ * states that go to and fro, or lie, that ends too. */
+static void
+refused_by_port (struct map *m, struct command *cmd)
+{
+  const double now = engine_now ();
+  const struct settings *st = m->engine->settings;
+
+  cmd->path->stats.retries++;
+  if (cmd->refused_since == 0)
+    cmd->refused_since = now;
+  if (m->settings.no_path_retry != NO_PATH_RETRY_QUEUE &&
+      now - cmd->refused_since >
+      st->command_timeout + 2 * st->alua_transition_timeout) {
+    log_error ("%s: %s: giving up on a command: its port groups have been "
+               "going to and fro for %.0f s", m->name,
+               cmd->path->session->name, now - cmd->refused_since);
+    request_part_done (m->engine, cmd, EIO);
+    return;
+  }
+  /* Time in which the array takes no commands is not the command's. */
+  cmd->first_submitted = 0;
+  cmd->retries = 0;
+  map_requeue (m, cmd);
 }
 
 static void
@@ -418,6 +446,10 @@ answered (struct command *cmd, enum scsi_result result,
     v.error = ENOTSUP;
   }
   path_verdict_actions (p, &v, cmd->submitted);
+  if (alua_refused (p, result, sense)) {
+    refused_by_port (m, cmd);
+    return;
+  }
   if (result == RESULT_RESERVATION_CONFLICT)
     registrant_conflict (p);
   if (v.actions & ACTION_CHECK_IDENTITY) {

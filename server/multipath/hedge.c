@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "multipath/alua.h"
 #include "multipath/hedge.h"
 
 /* Seconds between two looks at the reads in flight: not less, since each wakes
@@ -155,7 +156,8 @@ answered (struct command *cmd, enum scsi_result result,
     break;
   case VERDICT_PATH:
     p->stats.errors++;
-    path_event (p, PATH_EV_IO_ERROR,
+    if (!alua_refused (p, result, sense))
+      path_event (p, PATH_EV_IO_ERROR,
                 result == RESULT_CHECK_CONDITION
                 ? sense_text (sense, text, sizeof text)
                 : result_text (result));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Maps: the paths of one logical unit, in groups. */
+/* Maps: their life, and what becomes of I/O without a path. */
 #include <config.h>
 
 #include <errno.h>
@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "conf/conf.h"
-#include "multipath/multipath.h"
+#include "multipath/alua.h"
 #include "multipath/gate.h"
 #include "multipath/persist.h"
 #include "multipath/registrant.h"
@@ -19,17 +19,6 @@
 /* One command is at most this large; a larger request is split, and its
  * parts take several paths at once. */
 #define TRANSFER_LIMIT (512 * 1024)
-
-static const struct selector_ops *
-ops_of (enum selector_kind kind)
-{
-  switch (kind) {
-  case SELECTOR_QUEUE_LENGTH: return &selector_queue_length;
-  case SELECTOR_SERVICE_TIME: return &selector_service_time;
-  case SELECTOR_ROUND_ROBIN: break;
-  }
-  return &selector_round_robin;
-}
 
 static void start_queueing (struct map *m);
 
@@ -91,6 +80,7 @@ map_reconfigure (struct map *m)
   map_settings_free (&old);
   m->bad_prio = false;
   m->hedges = m->settings.hedged_reads;
+  alua_reconfigure (m);
   list_for_each (l, next, &m->paths)
     path_set_prio (list_entry (l, struct path, map_node));
   map_regroup (m);
@@ -108,6 +98,7 @@ map_free (struct map *m)
   persist_forget (m);
   gate_end (m);
   map_works_cancel (m);
+  alua_map_free (m);
   list_del (&m->node);
   free (m->groups);
   map_forget_name (m);
@@ -130,189 +121,25 @@ map_note_change (const struct map *m, const char *fs, ...)
   observer->map_changed (m, what);
 }
 
-/* Its priority by the map's prioritizer.  A mistake in the arguments is said
- * once, and leaves all paths alike. */
-void
-path_set_prio (struct path *p)
+/* By no_path_retry, or for the array, whichever is longer. */
+static void
+set_no_path_until (struct map *m)
 {
-  struct map *m = p->map;
-  char hbtl[64], tpgt[16] = "-", err[200];
-  struct prio_names names;
-  int prio = 1;
+  const double hold = m->queueing_disabled ? 0 : alua_hold_until (m);
 
-  if (m->settings.prio == PRIO_WEIGHTEDPATH) {
-    if (p->session->portal.tpgt != -1)
-      snprintf (tpgt, sizeof tpgt, "%d", p->session->portal.tpgt);
-    snprintf (hbtl, sizeof hbtl, "%u:0:%s:%u", p->session->id, tpgt, p->lun);
-    names = (struct prio_names) {
-      .hbtl = hbtl, .devname = p->session->name, .serial = p->facts.serial,
-      .wwn = p->session->target,
-    };
-    prio = prio_weightedpath (m->settings.prio_args, &names, err, sizeof err);
-    if (prio == -1) {
-      if (!m->bad_prio)
-        log_warning ("%s: %s", m->name, err);
-      m->bad_prio = true;
-      prio = 1;
-    }
-  }
-  p->prio = prio;
-}
-
-/* ---- groups ------------------------------------------------------------------------ */
-
-static bool
-same_group (const struct map *m, const struct path *a, const struct path *b)
-{
-  switch (m->settings.path_grouping_policy) {
-  case GROUP_MULTIBUS: return true;
-  case GROUP_FAILOVER: return a == b;
-  case GROUP_BY_PRIO: return a->prio == b->prio;
-  case GROUP_BY_SERIAL: return strcmp (a->facts.serial, b->facts.serial) == 0;
-  case GROUP_BY_TPG: return a->session->portal.tpgt == b->session->portal.tpgt;
-  }
-  return true;
-}
-
-static int
-compare_groups (const void *a, const void *b)
-{
-  const struct path_group *x = a, *y = b;
-
-  if (x->prio != y->prio)
-    return x->prio > y->prio ? -1 : 1;
-  return (x->index > y->index) - (x->index < y->index);
-}
-
-/* From scratch: paths are few, and this happens when one is added or its
- * priority changes. */
-void
-map_regroup (struct map *m)
-{
-  struct path_group *groups = calloc (m->nr_paths + 1, sizeof *groups);
-  struct list *l, *next, *k;
-  unsigned n = 0, i;
-
-  if (groups == NULL)
-    return;                     /* the old ones are still good enough */
-
-  /* First which group, by index of its first path ... */
-  list_for_each (l, next, &m->paths) {
-    struct path *p = list_entry (l, struct path, map_node);
-
-    list_del (&p->sel.node);
-    p->group_index = 0;
-    for (k = m->paths.next; k != l; k = k->next)
-      if (same_group (m, list_entry (k, struct path, map_node), p)) {
-        p->group_index = list_entry (k, struct path, map_node)->group_index;
-        break;
-      }
-    if (p->group_index == 0) {
-      p->group_index = ++n;
-      groups[n - 1].index = n;
-      groups[n - 1].prio = p->prio;
-    }
-    else if (p->prio > groups[p->group_index - 1].prio)
-      groups[p->group_index - 1].prio = p->prio;
-  }
-  /* ... then the groups in order of priority, as multipath -ll lists them. */
-  qsort (groups, n, sizeof *groups, compare_groups);
-  for (i = 0; i < n; ++i) {
-    selector_init (&groups[i].selector, ops_of (m->settings.path_selector));
-    list_for_each (l, next, &m->paths) {
-      struct path *p = list_entry (l, struct path, map_node);
-
-      if (p->group_index != groups[i].index)
-        continue;
-      p->group = &groups[i];
-      p->sel.repeat_count = m->settings.rr_min_io *
-        (m->settings.rr_weight_priorities && p->prio > 0 ? p->prio : 1);
-      if (path_is_usable (p->state))
-        selector_reinstate_path (&groups[i].selector, &p->sel);
-    }
-  }
-  for (i = 0; i < n; ++i)
-    groups[i].index = i + 1;
-  free (m->groups);
-  m->groups = groups;
-  m->nr_groups = n;
-  m->loads++;
-  m->current = NULL;
-  map_choose_group (m, true);
-}
-
-void
-map_add_path (struct map *m, struct path *p)
-{
-  p->map = m;
-  path_set_prio (p);
-  list_add_tail (&m->paths, &p->map_node);
-  m->nr_paths++;
-  gate_path_added (m);
-  map_regroup (m);
-}
-
-void
-map_remove_path (struct map *m, struct path *p)
-{
-  const double failback_at = m->failback_at;
-  const struct path *stay = NULL;
-  struct list *l, *next;
-
-  list_del (&p->map_node);
-  selector_fail_path (&p->group->selector, &p->sel);
-  m->nr_paths--;
-  if (path_is_usable (p->state))
-    m->nr_active--;
-  /* No failback by the way: who stays in use may be in another group object
-   * afterwards. */
-  list_for_each (l, next, &m->paths) {
-    const struct path *q = list_entry (l, struct path, map_node);
-
-    if (path_is_usable (q->state) && q->group == m->current)
-      stay = q;
-  }
-  map_regroup (m);
-  if (stay != NULL && stay->group->selector.nr_active > 0 &&
-      m->settings.failback != FAILBACK_IMMEDIATE) {
-    m->current = stay->group;
-    m->failback_at = failback_at;
-  }
-}
-
-/* The best group with an active path.  Without FAILBACK the current one is
- * kept while it has any. */
-void
-map_choose_group (struct map *m, bool failback)
-{
-  struct path_group *old = m->current;
-  unsigned i;
-
-  if (!failback && m->current && m->current->selector.nr_active > 0)
+  m->no_path_until = m->retry_until;
+  if (m->retry_until < 0 || hold <= m->retry_until)
     return;
-  m->current = NULL;
-  for (i = 0; i < m->nr_groups; ++i)
-    if (m->groups[i].selector.nr_active > 0) {
-      m->current = &m->groups[i];
-      break;
-    }
-  m->failback_at = 0;
-  if (old != NULL && m->current != NULL && old != m->current) {
-    log_info ("%s: switch to path group #%u", m->name, m->current->index);
-    m->group_switches++;
-    map_note_change (m, "switch to path group #%u", m->current->index);
-  }
-}
-
-struct path *
-map_select_path (struct map *m, uint32_t bytes)
-{
-  struct selector_path *sp;
-
-  if (m->current == NULL)
-    return NULL;
-  sp = m->current->selector.ops->select_path (&m->current->selector, bytes);
-  return sp ? container_of (sp, struct path, sel) : NULL;
+  m->no_path_until = hold;
+  if (m->queueing_since == 0)
+    m->queueing_since = engine_now ();
+  if (m->held)
+    return;
+  m->held = true;
+  log_line (m->engine->shutdown ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
+            "%s: no port group that is reached is active: I/O waits for the "
+            "array, for %.0f s at most", m->name, hold - engine_now ());
+  map_note_change (m, "I/O waits for the array");
 }
 
 /* No path is left: what becomes of the I/O? */
@@ -321,24 +148,27 @@ start_queueing (struct map *m)
 {
   const int retry = m->settings.no_path_retry;
 
+  m->retry_until = 0;
   if (map_is_fenced (m)) {      /* no path will be back by itself */
     m->no_path_until = 0;
     return;
   }
   if (retry == NO_PATH_RETRY_FAIL || m->queueing_disabled) {
     /* Paths that we took down ourselves (fence.c) will be back at once. */
-    m->no_path_until = !m->queueing_disabled &&
-      m->grace_until > engine_now () ? m->grace_until : 0;
+    if (!m->queueing_disabled && m->grace_until > engine_now ())
+      m->retry_until = m->grace_until;
+    set_no_path_until (m);
     return;
   }
   m->queueing_since = engine_now ();
   if (retry == NO_PATH_RETRY_QUEUE) {
-    m->no_path_until = -1;
+    m->no_path_until = m->retry_until = -1;
     map_note_change (m, "queueing without a path");
     return;
   }
-  m->no_path_until = m->queueing_since +
+  m->retry_until = m->queueing_since +
     retry * m->engine->settings->polling_interval;
+  set_no_path_until (m);
   m->in_recovery = true;
   log_line (m->engine->shutdown ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
             "%s: Entering recovery mode: max_retries=%d", m->name, retry);
@@ -351,8 +181,21 @@ stop_queueing (struct map *m)
   if (m->queueing_since > 0)
     m->queue_seconds += engine_now () - m->queueing_since;
   m->queueing_since = 0;
-  m->no_path_until = 0;
-  m->in_recovery = false;
+  m->no_path_until = m->retry_until = 0;
+  m->in_recovery = m->held = false;
+}
+
+void
+map_hold_changed (struct map *m)
+{
+  if (m->nr_active > 0 || map_is_fenced (m))
+    return;
+  /* Queueing is over, or has never begun: again if there is a reason. */
+  if (m->queueing_since == 0 && alua_hold_until (m) > 0)
+    start_queueing (m);
+  else
+    set_no_path_until (m);
+  schedule_dispatch (m);
 }
 
 bool
@@ -429,6 +272,8 @@ map_path_failed (struct map *m, struct path *p)
 void
 map_path_reinstated (struct map *m, struct path *p)
 {
+  const int failback = map_failback (m);
+
   selector_reinstate_path (&p->group->selector, &p->sel);
   m->nr_active++;
   if (m->in_recovery) {
@@ -436,11 +281,13 @@ map_path_reinstated (struct map *m, struct path *p)
     map_note_change (m, "Recovered to normal mode");
   }
   stop_queueing (m);
-  if (m->current == NULL || m->settings.failback == FAILBACK_IMMEDIATE)
+  alua_paths_changed (m);
+  if (m->current == NULL || failback == FAILBACK_IMMEDIATE ||
+      (failback == FAILBACK_FOLLOWOVER && p->group < m->current &&
+       p->group->selector.nr_active == 1))
     map_choose_group (m, true);
-  else if (p->group < m->current && m->settings.failback > 0 &&
-           m->failback_at == 0)
-    m->failback_at = engine_now () + m->settings.failback;
+  else if (p->group < m->current && failback > 0 && m->failback_at == 0)
+    m->failback_at = engine_now () + failback;
   schedule_dispatch (m);
 }
 

@@ -24,6 +24,9 @@
 struct fence;
 struct registrant;
 
+struct alua;
+struct alua_answer;
+
 /* probe.c: identify the LUNs of a session (all, or one path's again). */
 extern void probe_start (struct session *s);
 extern void probe_cancel (struct session *s);
@@ -72,6 +75,16 @@ struct path {
   uint64_t hedged_away;         /* late reads of it, sent on another one */
   uint64_t path_faults;
   bool check_identity;          /* the checker's second step */
+  /* Read in a state of its port in which not everything can be read. */
+  bool facts_partial;
+  struct {                      /* alua-ask.c: REPORT TARGET PORT GROUPS */
+    struct command cmd;
+    void *buf;                  /* NULL until first used */
+    uint32_t size;
+    bool in_flight, again, extended;
+    unsigned tries;
+    double sent;
+  } ask;
   double slow_proof;            /* flap.h; seconds */
   struct flap flap;
   double average_latency;       /* seconds, of what was answered lately; 0 none */
@@ -125,6 +138,7 @@ struct map {
   unsigned nr_groups;
   struct path_group *current;   /* NULL: no group has an active path */
   double failback_at;           /* 0: none pending */
+  struct alua *alua;            /* alua.h; NULL: all ports are alike */
   bool in_recovery;             /* queueing without a path, for a limited time */
   struct list queue;            /* commands without a path or without room, by
                                    tag (turns.h) */
@@ -175,6 +189,8 @@ struct map {
   unsigned nexus_generation;    /* of the file that will have them */
   /* No path: when queueing ends.  0: not in that state; < 0: never. */
   double no_path_until;
+  double retry_until;           /* the same, by no_path_retry alone */
+  bool held;                    /* it waits for the array (alua.h), and said so */
   bool bad_prio;                /* said that prio_args are wrong */
   bool queueing_disabled;       /* by the administrator */
   bool suspended;               /* by the administrator */
@@ -217,7 +233,8 @@ enum path_admission {
 /* A probe identified LUN through S: make the path, or check and reinstate. */
 extern void path_identified (struct session *s, unsigned lun,
                              const struct lu_facts *facts,
-                             enum path_admission admission);
+                             enum path_admission admission,
+                             const struct alua_answer *ports);
 /* A LUN that we know is no longer there, or not usable. */
 extern void path_vanished (struct path *p, const char *why);
 extern void path_check (struct path *p, double now);
@@ -268,6 +285,15 @@ extern int map_reconfigure (struct map *m);
 extern void map_add_path (struct map *m, struct path *p);
 extern void path_set_prio (struct path *p);
 extern void map_regroup (struct map *m);
+/* The same after priorities have changed: the group in use stays so where
+ * failback does not say that it is to go back at once. */
+extern void map_regroup_keep (struct map *m);
+/* How paths are grouped, and when the best group is gone back to: as set, or as
+ * detect_pgpolicy and detect_prio have it. */
+extern enum grouping map_grouping (const struct map *m);
+extern int map_failback (const struct map *m);
+/* A path that is alive, but not usable, has come or gone. */
+extern void map_hold_changed (struct map *m);
 extern void map_path_failed (struct map *m, struct path *p);
 extern void map_path_reinstated (struct map *m, struct path *p);
 extern void map_choose_group (struct map *m, bool failback);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "conf/conf.h"
-#include "multipath/multipath.h"
+#include "multipath/alua.h"
 #include "rules/health.h"
 #include "multipath/registrant.h"
 
@@ -101,7 +101,11 @@ check_done (struct command *cmd, enum scsi_result result,
   }
   if (v.actions & (ACTION_CHECK_CAPACITY | ACTION_CHECK_IDENTITY))
     session_look_again (p->session);
-  if (v.kind == VERDICT_PATH)
+  if (v.actions & ACTION_CHECK_ALUA)
+    alua_ask (p->map);
+  if (alua_refused (p, result, sense))
+    p->check_identity = false;  /* its group is not in use now */
+  else if (v.kind == VERDICT_PATH)
     path_event (p, PATH_EV_IO_ERROR, sense_text (sense, text, sizeof text));
   else if (p->check_identity)
     compare_identity (p, cmd, v.kind);
@@ -203,6 +207,10 @@ path_check (struct path *p, double now)
   else
     p->check_interval = st->max_polling_interval;
 
+  /* What becomes of it the array says: TEST UNIT READY is good in some states
+   * that take no I/O. */
+  if (p->state == PATH_GHOST && !alua_path_is_usable (p))
+    return;
   if (!path_is_usable (p->state)) {
     /* The session is there, but the LUN was not, or was another: only a
      * full identification can bring it back. */

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "multipath/multipath.h"
+#include "multipath/alua.h"
 #include "conf/devices.h"
 #include "multipath/registrant.h"
 
@@ -38,6 +38,8 @@ struct probe {
   struct registrant *registrant;
   struct registration registration;
   bool entered;
+  struct alua_answer ports;
+  bool plain_report;            /* not with the extended header */
   uint8_t pages[256];           /* VPD page 00h */
   size_t nr_pages;
   uint8_t answer[ANSWER_SIZE];
@@ -49,6 +51,7 @@ enum { STEP_REPORT_LUNS = -2, STEP_REGISTER = -1 };
 enum outcome {
   NEXT,                         /* go on with the next step */
   SKIP_LUN,                     /* not a LUN that we could use */
+  AGAIN,                        /* the same step once more, in another form */
 };
 
 struct step {
@@ -199,6 +202,55 @@ OWNER_STEP (C0, parse_vpd_clariion)
 VPD_STEP (B0, parse_vpd_limits)
 VPD_STEP (B1, parse_vpd_characteristics)
 
+/* Before what a port in standby, unavailable or transition may refuse. */
+static int
+ports_cdb (struct probe *pr, uint8_t cdb[16], uint32_t *alloc)
+{
+  if (pr->facts.tpgs == 0 || pr->facts.device_type != 0)
+    return 0;
+  *alloc = 4096;
+  pr->ports.asked = engine_now ();
+  return cdb_report_port_groups (cdb, !pr->plain_report, *alloc);
+}
+
+static enum outcome
+ports_answer (struct probe *pr, size_t len)
+{
+  pr->ports.valid = parse_port_groups (&pr->ports.report, pr->answer, len);
+  return NEXT;
+}
+
+static enum outcome
+ports_error (struct probe *pr, const struct sense *sense)
+{
+  enum alua_state state;
+
+  if (sense->valid && sense->key == SENSE_ILLEGAL_REQUEST) {
+    if (!pr->plain_report) {
+      pr->plain_report = true;
+      return AGAIN;
+    }
+    pr->ports.refused = true;
+    return NEXT;
+  }
+  /* Some do not answer at all in transition. */
+  if (!sense->valid || sense->key != SENSE_NOT_READY || sense->asc != 0x04 ||
+      !pr->facts.has_tpg)
+    return NEXT;
+  switch (sense->ascq) {
+  case 0x0a: state = ALUA_TRANSITIONING; break;
+  case 0x0b: state = ALUA_STANDBY; break;
+  case 0x0c: state = ALUA_UNAVAILABLE; break;
+  default: return NEXT;
+  }
+  pr->ports.valid = true;
+  pr->ports.report.nr_groups = 1;
+  pr->ports.report.groups[0] = (struct alua_group) {
+    .id = pr->facts.tpg, .state = state,
+  };
+  return NEXT;
+}
+
 static int
 rc16_cdb (struct probe *pr, uint8_t cdb[16], uint32_t *alloc)
 {
@@ -312,6 +364,7 @@ static const struct step steps[] = {
   { "INQUIRY page 00h", vpd00_cdb, vpd00_answer, ignore_error },
   { "INQUIRY page 80h", vpd80_cdb, vpd80_answer, ignore_error },
   { "INQUIRY page 83h", vpd83_cdb, vpd83_answer, ignore_error },
+  { "REPORT TARGET PORT GROUPS", ports_cdb, ports_answer, ports_error },
   { "READ CAPACITY(16)", rc16_cdb, rc16_answer, ignore_error },
   { "READ CAPACITY(10)", rc10_cdb, rc10_answer, ignore_error },
   { "INQUIRY page B0h", vpdB0_cdb, vpdB0_answer, ignore_error },
@@ -443,6 +496,7 @@ next_lun (struct probe *pr)
     lu_facts_init (&pr->facts);
     pr->nr_pages = 0;
     pr->has_rc16 = false;
+    memset (&pr->ports, 0, sizeof pr->ports);
     run_step (pr);
   }
 }
@@ -453,7 +507,8 @@ lun_identified (struct probe *pr, enum path_admission admission)
   if (admission == PATH_IS_ADMITTED && may_be_passive (pr) &&
       (pr->facts.owned_elsewhere || pr->needs_start))
     admission = PATH_IS_PASSIVE;
-  path_identified (pr->session, pr->luns[pr->current], &pr->facts, admission);
+  path_identified (pr->session, pr->luns[pr->current], &pr->facts, admission,
+                   &pr->ports);
   next_lun (pr);
 }
 
@@ -499,7 +554,9 @@ static void
 advance (struct probe *pr, enum outcome outcome)
 {
   pr->retries = 0;
-  if (outcome == SKIP_LUN || ++pr->step == NR_STEPS)
+  if (outcome == AGAIN)
+    run_step (pr);
+  else if (outcome == SKIP_LUN || ++pr->step == NR_STEPS)
     lun_done (pr, outcome);
   else
     run_step (pr);
@@ -583,6 +640,18 @@ give_up (struct probe *pr)
   probe_cancel (s);
 }
 
+/* That may last for minutes; INQUIRY and REPORT TARGET PORT GROUPS say what
+ * there is meanwhile. */
+static bool
+in_transition (const struct probe *pr, enum scsi_result result,
+               const struct sense *sense)
+{
+  return result == RESULT_CHECK_CONDITION && sense->valid &&
+    sense->key == SENSE_NOT_READY && sense->asc == 0x04 &&
+    sense->ascq == 0x0a && pr->step >= 0 &&
+    (pr->step == 0 || pr->facts.tpgs != 0);
+}
+
 static void
 probe_done (struct command *cmd, enum scsi_result result,
             const struct sense *sense)
@@ -599,7 +668,8 @@ probe_done (struct command *cmd, enum scsi_result result,
   if (v.kind == VERDICT_PATH && result >= RESULT_LOST)
     return;                     /* session_reap ends the probe */
   take_news (pr, cmd->lun, v.actions);
-  if (v.kind == VERDICT_RETRY || v.kind == VERDICT_RETRY_LATER) {
+  if ((v.kind == VERDICT_RETRY || v.kind == VERDICT_RETRY_LATER) &&
+      !in_transition (pr, result, sense)) {
     const double now = engine_now ();
     unsigned delay_ms;
 
@@ -733,6 +803,10 @@ probe_cancel (struct session *s)
 void
 session_look_again_if_wanted (struct session *s)
 {
+  if (s->look_at > 0 && engine_now () >= s->look_at) {
+    s->look_at = 0;
+    s->look_again = true;
+  }
   /* While one runs, what changed may lie behind it: then once more. */
   if (s->look_again && s->probe == NULL && s->state == SESSION_UP &&
       !s->dying) {

@@ -7,9 +7,10 @@
 #include "rules/port-groups.h"
 
 /* After so long the array is asked every PORT_GROUPS_ASK_MAX. */
-#define SLOW_AFTER 30.0
+#define SLOW_AFTER 60.0
 /* Where the array moves by itself, it may do so first. */
 #define GRACE 1.0
+#define SET_PAUSE 0.25
 #define SET_DELAY_MIN 1.0
 #define SET_DELAY_MAX 30.0
 /* A change within this time after SET TARGET PORT GROUPS, and a transition, is
@@ -189,6 +190,9 @@ port_groups_idle (struct port_groups *pg, bool usable, bool alive,
   if (usable || !alive) {
     pg->idle_since = pg->idle_until = 0;
     pg->extended = false;
+    /* It has helped: the next loss is another one. */
+    if (usable && pg->set_again > pg->set_at + SET_PAUSE)
+      pg->set_again = pg->set_at + SET_PAUSE;
     return;
   }
   if (pg->idle_since == 0) {

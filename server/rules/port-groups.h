@@ -12,7 +12,7 @@
  *   become of its group.  A group that the array calls active, and that goes
  *   on refusing, is believed less and less quickly.
  * - While some group is in transition, or none can be used, the array is
- *   asked every 0.25 s, after half a minute every second.
+ *   asked every 0.25 s, after a minute every second.
  * - I/O waits as long as a transition may take, from when nothing could be
  *   used.  A transition that begins meanwhile gets its own time, once.
  * - SET TARGET PORT GROUPS (arrays with explicit ALUA) only where no group

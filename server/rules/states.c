@@ -167,7 +167,7 @@ path_table[NR_PATH_STATES][NR_PATH_EVENTS] = {
   },
   [PATH_UP] = {
     [PATH_EV_UP]              = P (NONE, UP),
-    [PATH_EV_GHOST]           = P (FAIL, GHOST),
+    [PATH_EV_GHOST]           = P (REST, GHOST),
     [PATH_EV_DOWN]            = P (FAIL, DOWN),
     [PATH_EV_IO_ERROR]        = P (FAIL, DOWN),
     [PATH_EV_WRONG]           = P (COMPLAIN, WRONG),
@@ -179,7 +179,7 @@ path_table[NR_PATH_STATES][NR_PATH_EVENTS] = {
     [PATH_EV_UNFENCED]        = P (NONE, UP),
   },
   [PATH_GHOST] = {
-    [PATH_EV_UP]              = P (REINSTATE, UP),
+    [PATH_EV_UP]              = P (WAKE, UP),
     [PATH_EV_GHOST]           = P (NONE, GHOST),
     [PATH_EV_DOWN]            = P (NONE, DOWN),
     [PATH_EV_IO_ERROR]        = P (NONE, GHOST),
@@ -261,7 +261,7 @@ path_transition (enum path_state state, enum path_event event)
 const char *
 path_dm_state (enum path_state state)
 {
-  return state == PATH_UP ? "active" : "failed";
+  return state == PATH_UP || state == PATH_GHOST ? "active" : "failed";
 }
 
 const char *

@@ -62,7 +62,8 @@ extern bool session_is_full_feature (enum session_state state);
 enum path_state {
   PATH_DOWN,            /* "failed faulty": no session, or the LUN does not answer */
   PATH_UP,              /* "active ready" */
-  PATH_GHOST,           /* "active ghost": ALUA standby; answers, but no I/O */
+  PATH_GHOST,           /* "active ghost": its port is in standby, unavailable,
+                           offline or in transition; alive, but no I/O */
   PATH_WRONG,           /* another disk (WWID, size) answers here: never used */
   PATH_ADMIN,           /* failed by the administrator until reinstated */
   PATH_SHAKY,           /* up, but put aside: fails too often */
@@ -71,7 +72,7 @@ enum path_state {
 };
 enum path_event {
   PATH_EV_UP,           /* identified, checker says ready */
-  PATH_EV_GHOST,        /* checker says standby or unavailable */
+  PATH_EV_GHOST,        /* the array says that its port takes no I/O now */
   PATH_EV_DOWN,         /* session lost or checker says faulty */
   PATH_EV_IO_ERROR,     /* a command's verdict was VERDICT_PATH */
   PATH_EV_WRONG,        /* identity changed */
@@ -87,6 +88,10 @@ enum path_action {
   PATH_ACT_NONE,
   PATH_ACT_FAIL,        /* out of the selector; log; requeue */
   PATH_ACT_REINSTATE,   /* into the selector; log; dispatch */
+  /* The same without a word: nothing has failed, the array has moved.  What it
+   * said was logged once for all paths. */
+  PATH_ACT_REST,
+  PATH_ACT_WAKE,
   PATH_ACT_COMPLAIN,    /* out, loudly */
   PATH_ACT_CHECK,       /* ask the checker now; its answer decides */
 };

@@ -8,6 +8,7 @@
 
 #include "fence/fence.h"
 #include "fence/nexus.h"
+#include "multipath/alua.h"
 #include "multipath/gate.h"
 #include "multipath/hedge.h"
 #include "multipath/registrant.h"
@@ -47,6 +48,7 @@ tick (struct engine *e, double now)
 
     map_wake_delayed (m, now);
     map_check (m, now);
+    alua_check (m, now);
     map_check_latency (m);
     gate_check (m, now);
     if (!list_empty (&m->queue) || !list_empty (&m->delayed) ||
@@ -118,6 +120,43 @@ engine_run_until_settled (struct engine *e, double timeout)
   ev_timer_start (e->loop, &timer);
   engine_enter (e);
   while (!over && !engine_all_settled (e))
+    ev_run (e->loop, EVRUN_ONCE);
+  ev_timer_stop (e->loop, &timer);
+  engine_leave (e);
+}
+
+/* Nothing can be used now, but the array may change that: a map that is ready
+ * when the server starts is worth a wait. */
+static bool
+waits_for_array (const struct engine *e)
+{
+  struct list *l, *next;
+  bool waits = false;
+
+  list_for_each (l, next, &e->maps) {
+    struct map *m = list_entry (l, struct map, node);
+
+    if (m->nr_active > 0)
+      return false;
+    waits |= alua_is_waited_for (m);
+  }
+  list_for_each (l, next, &e->sessions)
+    waits |= list_entry (l, struct session, node)->size_unknown;
+  return waits;
+}
+
+void
+engine_run_until_active (struct engine *e, double timeout)
+{
+  ev_timer timer;
+  bool over = false;
+
+  ev_timer_init (&timer, give_up_cb, timeout, 0.);
+  timer.data = &over;
+  ev_now_update (e->loop);
+  ev_timer_start (e->loop, &timer);
+  engine_enter (e);
+  while (!over && waits_for_array (e))
     ev_run (e->loop, EVRUN_ONCE);
   ev_timer_stop (e->loop, &timer);
   engine_leave (e);

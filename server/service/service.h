@@ -25,6 +25,9 @@ extern void engine_start (struct engine *e);
 /* Run the loop in the calling thread until every session has settled or
  * TIMEOUT seconds are over. */
 extern void engine_run_until_settled (struct engine *e, double timeout);
+/* After that: until an asymmetric array takes I/O on some port, if it takes none
+ * and nothing else can be served; at most TIMEOUT. */
+extern void engine_run_until_active (struct engine *e, double timeout);
 /* 0, or -1 with one line for the user in err: is there anything to serve? */
 extern int engine_verdict (struct engine *e, char *err, size_t size);
 /* Fail what is queued, log out (bounded by TIMEOUT seconds), end the thread. */

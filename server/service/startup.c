@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 #include "multipath/registrant.h"
+#include "multipath/alua.h"
 #include "service/service-internal.h"
 
 
@@ -263,6 +264,17 @@ engine_verdict (struct engine *e, char *err, size_t size)
   list_for_each (l, next, &e->maps)
     if (list_entry (l, struct map, node)->nr_active > 0)
       return 0;
+  list_for_each (l, next, &e->maps) {
+    struct map *m = list_entry (l, struct map, node);
+
+    if (alua_hold_until (m) > 0) {
+      log_warning ("%s: the array takes no I/O on any of its ports now (%s): "
+                   "served, but I/O waits", m->name,
+                   alua_path_text (list_entry (m->paths.next, struct path,
+                                               map_node), NULL));
+      return 0;
+    }
+  }
   if (e->complaint) {
     snprintf (err, size, "%s", e->complaint);
     return -1;

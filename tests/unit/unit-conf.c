@@ -174,7 +174,7 @@ static const struct { const char *text; const char *said; } mistakes[] = {
     "'fail', 'queue', or a whole number from 0 to 1000000" },
   { "defaults {\n  failback soon\n}\n",
     "2: failback: 'soon' is not allowed: "
-    "'immediate', 'manual', or a whole number from 0 to 86400" },
+    "'immediate', 'manual', 'followover', or a whole number from 0 to 86400" },
   { "defaults {\n  user_friendly_name maybe\n}\n",
     "2: user_friendly_name: 'maybe' is not allowed: one of 'yes', 'no', 'on', "
     "'off', 'true', 'false', '1', '0'" },

@@ -43,6 +43,8 @@ good_requests (void **unused)
       { .command = CONTROL_ADD, .portal = "[::1]" } },
     { "{\"version\":1,\"command\":\"del\",\"portal\":\"h:1\"}",
       { .command = CONTROL_DEL, .portal = "h:1" } },
+    { "{\"version\":1,\"command\":\"switchgroup\",\"map\":\"m\",\"group\":2}",
+      { .command = CONTROL_SWITCHGROUP, .map = "m", .group = 2 } },
     { "{\"version\":1,\"command\":\"reconfigure\"}",
       { .command = CONTROL_RECONFIGURE } },
     { "{\"version\":1,\"command\":\"watch\"}", { .command = CONTROL_WATCH } },
@@ -74,6 +76,7 @@ good_requests (void **unused)
     assert_true (req.sark == cases[i].expected.sark);
     assert_int_equal (req.aptpl, cases[i].expected.aptpl);
     assert_int_equal (req.all_tg_pt, cases[i].expected.all_tg_pt);
+    assert_int_equal (req.group, cases[i].expected.group);
     assert_string_equal (req.map, cases[i].expected.map);
     assert_string_equal (req.path, cases[i].expected.path);
     assert_string_equal (req.portal, cases[i].expected.portal);
@@ -124,6 +127,12 @@ bad_requests (void **unused)
       "bad value of \"sark\"" },
     { V "\"command\":\"persist\",\"type\":16}", "bad value of \"type\"" },
     { V "\"command\":\"persist\",\"aptpl\":1}", "bad value of \"aptpl\"" },
+    { V "\"command\":\"switchgroup\",\"map\":\"m\"}",
+      "\"group\" is missing" },
+    { V "\"command\":\"switchgroup\",\"map\":\"m\",\"group\":0}",
+      "bad value of \"group\"" },
+    { V "\"command\":\"switchgroup\",\"map\":\"m\",\"group\":\"2\"}",
+      "bad value of \"group\"" },
   };
   char err[200];
   struct control_request req;

@@ -103,14 +103,20 @@ path_cells (void **unused)
       const bool was = path_is_usable (st), is = path_is_usable (t.next);
 
       assert_in_range (t.next, 0, NR_PATH_STATES - 1);
-      /* Into the selector only by REINSTATE, out of it only by FAIL or
-       * COMPLAIN; the counts of active paths depend on it. */
-      assert_int_equal (!was && is, t.action == PATH_ACT_REINSTATE);
+      /* Into the selector only by REINSTATE or WAKE, out of it only by FAIL,
+       * REST or COMPLAIN; the counts of active paths depend on it. */
+      assert_int_equal (!was && is, t.action == PATH_ACT_REINSTATE ||
+                        t.action == PATH_ACT_WAKE);
       if (was && !is)
         assert_true (t.action == PATH_ACT_FAIL ||
+                     t.action == PATH_ACT_REST ||
                      t.action == PATH_ACT_COMPLAIN);
-      if (t.action == PATH_ACT_FAIL)
+      if (t.action == PATH_ACT_FAIL || t.action == PATH_ACT_REST)
         assert_true (was && !is);
+      /* Between up and ghost nothing fails, and nothing is reinstated. */
+      assert_int_equal (t.action == PATH_ACT_REST,
+                        was && t.next == PATH_GHOST);
+      assert_int_equal (t.action == PATH_ACT_WAKE, st == PATH_GHOST && is);
       /* Another disk is out, whatever was before, and told once. */
       if (ev == PATH_EV_WRONG) {
         assert_int_equal (t.next, PATH_WRONG);
@@ -158,6 +164,8 @@ names (void **unused)
   }
   assert_string_equal (path_dm_state (PATH_UP), "active");
   assert_string_equal (path_checker_state (PATH_UP), "ready");
+  assert_string_equal (path_dm_state (PATH_GHOST), "active");
+  assert_string_equal (path_checker_state (PATH_GHOST), "ghost");
   assert_string_equal (path_dm_state (PATH_DOWN), "failed");
   assert_string_equal (path_checker_state (PATH_DOWN), "faulty");
 }

@@ -197,7 +197,7 @@ groups_and_columns (void **unused)
                  "size=1.5T features='1 queue_if_no_path' hwhandler='0' wp=ro\n"
                  "|-+- policy='service-time 0' prio=50 status=active\n"
                  "| |- 3:0:12:16383 [fe80::1%eth0]:3260 active ready  running\n"
-                 "| `- 4:0:-:2      10.0.0.1:3260       failed ghost  running\n"
+                 "| `- 4:0:-:2      10.0.0.1:3260       active ghost  running\n"
                  "`-+- policy='service-time 0' prio=10 status=enabled\n"
                  "  `- 10:0:2:2     10.0.0.2:3260       failed faulty offline\n");
   free (f);
@@ -260,7 +260,7 @@ states (void **unused)
 {
   static const char *const words[NR_PATH_STATES] = {
     [PATH_DOWN] = "failed faulty", [PATH_UP] = "active ready",
-    [PATH_GHOST] = "failed ghost", [PATH_WRONG] = "failed faulty",
+    [PATH_GHOST] = "active ghost", [PATH_WRONG] = "failed faulty",
     [PATH_ADMIN] = "failed ready", [PATH_SHAKY] = "failed shaky",
     [PATH_FENCED] = "failed fenced",
   };
