@@ -48,7 +48,7 @@ plugin/exports.c: uses engine_leave
 plugin/exports.c: uses engine_enter
 plugin/exports.c: uses engine_bind_thread
 plugin/replies.c: 5
-server/multipath/probe.c: 7
+server/multipath/probe.c: 8
 server/iscsi/ffp-in.c: 5
 server/fence/nexus.c: 5
 server/conf/values.c: 5
