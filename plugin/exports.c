@@ -60,7 +60,6 @@ mpiscsi_open (int readonly)
   }
   /* nbdkit makes the connection's workers after this, from this thread. */
   engine_bind_thread (engine);
-  h->opener = pthread_self ();
   h->client.readonly = readonly;
   if (service_client_open (&h->client) == -1) {
     plugin_error ("out of memory");

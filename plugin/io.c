@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
-#include "stream.h"
+#include "plugin.h"
 
 int64_t
 mpiscsi_get_size (void *handle)
@@ -124,7 +124,6 @@ mpiscsi_pread (void *handle, void *buf, uint32_t count, uint64_t offset,
   };
 
   (void) flags;
-  stream_called (handle, NBD_CMD_READ, count, offset);
   return run (handle, &sr, "read");
 }
 
@@ -137,7 +136,6 @@ mpiscsi_pwrite (void *handle, const void *buf, uint32_t count,
     .offset = offset, .fua = flags & NBDKIT_FLAG_FUA,
   };
 
-  stream_called (handle, NBD_CMD_WRITE, count, offset);
   return run (handle, &sr, "write");
 }
 

@@ -16,7 +16,7 @@
 #include "base/text.h"
 #include "control/control.h"
 #include "control/notify.h"
-#include "stream.h"
+#include "plugin.h"
 
 struct engine *engine;
 
@@ -274,9 +274,6 @@ start_serving (void)
     plugin_error ("cannot start: %m");
     return -1;
   }
-  if (!streams_install (settings->shortcut))
-    log_debug ("each request has a thread: nbdkit's read () and send () are "
-               "not where they should be");
   if (!guard_is_installed ())
     log_warning ("this libiscsi cannot be guarded against targets that break "
                  "the protocol");

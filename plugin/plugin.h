@@ -15,7 +15,6 @@
 /* One per NBD connection. */
 struct handle {
   struct service_client client;
-  pthread_t opener;             /* the thread that did the handshake */
 };
 
 /* plugin.c.  NULL before after_fork. */

@@ -102,6 +102,19 @@ static const struct choice without_states[] = {
   { NULL, 0, NULL },
 };
 
+#define NO_SHORTCUT "does nothing any more: `mpiscsi serve` needs no shortcut"
+static const struct choice shortcuts[] = {
+  { "on", true, NO_SHORTCUT },
+  { "off", false, NO_SHORTCUT },
+  { "yes", true, NO_SHORTCUT },
+  { "no", false, NO_SHORTCUT },
+  { "true", true, NO_SHORTCUT },
+  { "false", false, NO_SHORTCUT },
+  { "1", true, NO_SHORTCUT },
+  { "0", false, NO_SHORTCUT },
+  { NULL, 0, NULL },
+};
+
 static const struct choice fences[] = {
   { "auto", FENCING_AUTO, NULL },
   { "reinstate", FENCING_REINSTATE, NULL },
@@ -169,8 +182,8 @@ const struct option options[] = {
   { "cpu_affinity", OPTION_CHOICE, 0, 0, S (cpu_affinity), P | IN_ISCSI,
     affinities, "auto", "keep all threads on one CPU, where waking one on "
     "another is expensive: on, off, or auto: on with 2 to 4 CPUs" },
-  { "shortcut", OPTION_BOOL, 0, 0, S (shortcut), P | IN_ISCSI, NULL, "on",
-    "answer plain reads and writes without a thread of nbdkit for each" },
+  { "shortcut", OPTION_BOOL, 0, 0, S (shortcut), P | IN_ISCSI, shortcuts, "on",
+    "taken, and without effect" },
   { "guard", OPTION_BOOL, 0, 0, S (guard), P | IN_ISCSI, NULL, "on",
     "do not start with a libiscsi that cannot be guarded against targets that break "
     "the protocol" },

@@ -123,7 +123,7 @@ struct settings {
   double command_timeout;               /* 60 */
   double alua_transition_timeout;       /* where the array says none; 60 */
   enum affinity cpu_affinity;           /* auto */
-  bool shortcut;                        /* plugin/stream.h; on */
+  bool shortcut;                        /* taken, and without effect */
   enum fencing fence;                   /* auto */
   double fence_timeout;                 /* 30 */
   enum without_state fence_without_state; /* deny */

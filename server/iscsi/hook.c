@@ -7,7 +7,6 @@
 #include <dlfcn.h>
 #include <link.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -132,70 +131,4 @@ hook_library (void *function, const char *soname, const struct hook *hooks)
       return false;
     }
   return true;
-}
-
-struct names {
-  char **names;
-  size_t n;
-  bool failed;
-};
-
-static int
-add_name (struct dl_phdr_info *info, size_t size, void *opaque)
-{
-  struct names *all = opaque;
-  char **more;
-
-  (void) size;
-  /* The program itself has no name, and the kernel's vdso no file. */
-  if (info->dlpi_name == NULL || strchr (info->dlpi_name, '/') == NULL)
-    return 0;
-  more = realloc (all->names, (all->n + 1) * sizeof *more);
-  if (more != NULL)
-    all->names = more;
-  if (more == NULL || (more[all->n] = strdup (info->dlpi_name)) == NULL) {
-    all->failed = true;
-    return 1;
-  }
-  all->n++;
-  return 0;
-}
-
-bool
-hook_any_defines (const char *symbol)
-{
-  struct names all = { 0 };
-  bool found;
-
-  /* dlopen () only afterwards: the two have locks in another order. */
-  dl_iterate_phdr (add_name, &all);
-  found = all.failed;
-  for (size_t i = 0; i < all.n; i++) {
-    void *object = found ? NULL : dlopen (all.names[i], RTLD_LAZY | RTLD_NOLOAD);
-
-    found = found || object == NULL || dlsym (object, symbol) != NULL;
-    if (object != NULL)
-      dlclose (object);
-    free (all.names[i]);
-  }
-  free (all.names);
-  return found;
-}
-
-bool
-hook_imports (void *function, const char *const *names)
-{
-  struct link_map *map;
-  struct object o;
-  Dl_info info;
-
-  if (dladdr1 (function, &info, (void **) &map, RTLD_DL_LINKMAP) == 0)
-    return false;
-  parse_dynamic (map, &o);
-  if (o.symbols == NULL || o.plt == NULL || o.entry_size == 0)
-    return false;
-  for (; *names != NULL; names++)
-    if (find_slot (&o, *names) != NULL)
-      return true;
-  return false;
 }

@@ -17,6 +17,17 @@ extern void requests_wake (struct request *completed);
 extern void requests_submit (struct engine *e, struct request *first,
                              struct request *last);
 
+/* request.c: asynchronous reads and writes.  Prepares a zeroed request (the
+ * caller sets done), 0 or -1 with errno EINVAL (not whole blocks, or no bytes) or
+ * ENOMEM.  REQ and BUF must stay as they are until done is called. */
+extern int request_transfer (struct request *req, struct map *map, void *buf,
+                             uint32_t count, uint64_t offset, bool write,
+                             bool fua);
+/* Starts those that are linked by next, of one engine, the last one first. */
+extern void requests_start (struct request *last);
+/* In done: frees what request_transfer has made; 0, or the errno. */
+extern int request_end (struct request *req);
+
 /* A zeroed request of N commands; runs it, and sleeps until it is complete. */
 extern int request_init (struct request *req, struct map *map,
                          enum request_op op, unsigned nr_parts);

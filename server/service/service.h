@@ -177,19 +177,6 @@ extern int map_zero (struct map *map, uint32_t count, uint64_t offset,
 extern bool lu_can_trim (const struct lu_facts *lu);
 extern bool map_can_extents (struct map *map);
 
-/* ---- I/O of plugin/stream.h ---- */
-
-/* Asynchronous reads and writes: any thread.  Prepares a zeroed request (the
- * caller sets done), 0 or -1 with errno EINVAL (as above, or no bytes) or
- * ENOMEM.  REQ and BUF must stay as they are until done is called. */
-extern int request_transfer (struct request *req, struct map *map, void *buf,
-                             uint32_t count, uint64_t offset, bool write,
-                             bool fua);
-/* Starts those that are linked by next, of one engine, the last one first. */
-extern void requests_start (struct request *last);
-/* In done: frees what request_transfer has made; 0, or the errno. */
-extern int request_end (struct request *req);
-
 /* ---- clients ---- */
 
 /* One for each client that has an export open.  Facts are as they were then: a

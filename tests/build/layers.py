@@ -30,7 +30,6 @@ a circle: server/multipath/
 a circle: server/service/default-export.c
 a circle: server/service/io.c
 a circle: server/control/control-events.c
-a circle: plugin/replies.c
 a circle: plugin/exports.c
 a circle: server/cmd/
 a circle: server/nbd/
@@ -38,16 +37,11 @@ a circle: server/iscsi/ffp-out.c
 server/cmd/cmd-check.c: includes "conf/conf-internal.h"
 server/cmd/cmd-scan.c: uses engine_enter
 server/cmd/cmd-scan.c: uses engine_leave
-plugin/stream.c: uses hook_
-plugin/stream.c: includes "iscsi/hook.h"
-plugin/stream-read.c: uses engine_now
-plugin/replies.c: uses engine_now
 plugin/plugin.c: uses guard_is_installed
 plugin/plugin.c: uses engine_start_thread
 plugin/exports.c: uses engine_leave
 plugin/exports.c: uses engine_enter
 plugin/exports.c: uses engine_bind_thread
-plugin/replies.c: 5
 server/multipath/probe.c: 8
 server/iscsi/ffp-in.c: 5
 server/fence/nexus.c: 5
