@@ -24,9 +24,10 @@ void
 gate_end (struct map *m)
 {
   work_cancel (&m->fencing);
+  /* Before those to whom some of its ranges belong. */
+  indoubt_clear (&m->indoubt);
   if (m->engine->gate != NULL)
     m->engine->gate->map_freed (m);
-  indoubt_clear (&m->indoubt);
 }
 
 void
