@@ -200,20 +200,21 @@ class Rig:
         return Server(name, p, uri)
 
     def server(self, kind, backend, args):
-        """kind: mpiscsi/N (N portals), qemu-nbd, memory, direct.  Started when
-        first asked for."""
+        """kind: mpiscsi/N (N portals; mpiscsi serve), plugin/N (nbdkit with the
+        plugin), qemu-nbd, memory, direct.  Started when first asked for."""
         key = (kind, None if kind == "memory" else backend)
         if key in self.servers:
             return self.servers[key]
         label = kind if kind == "memory" else "%s-%s" % (kind, backend)
         sock = self.sock(label)
-        if kind.startswith("mpiscsi/"):
+        if kind.startswith(("mpiscsi/", "plugin/")):
             n = int(kind.split("/")[1])
-            s = self.serve(label, ["nbdkit", "-f", "-U", sock, "-t", str(args.threads)]
-                           + args.nbdkit_args
-                           + [args.plugin, "portals=" + ",".join(self.portals[:n]),
-                              "discovery=off", "target=" + IQN,
-                              "lun=%d" % BACKENDS[backend]] + args.plugin_args, sock)
+            who = ["nbdkit", "-f", "-U", sock, "-t", str(args.threads)] + args.nbdkit_args \
+                + [args.plugin] if kind.startswith("plugin/") else \
+                [args.command, "serve", "front_end=own", "unix_socket=" + sock]
+            s = self.serve(label, who + ["portals=" + ",".join(self.portals[:n]),
+                                         "discovery=off", "target=" + IQN, "control=none",
+                                         "lun=%d" % BACKENDS[backend]] + args.plugin_args, sock)
         elif kind == "qemu-nbd":
             s = self.serve(label, ["qemu-nbd", "-t", "-f", "raw", "-k", sock, "-e", "16",
                                    "--cache=none", self.url(backend)], sock)

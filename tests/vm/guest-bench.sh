@@ -80,6 +80,13 @@ nbd_of () {
   device[$name]=/dev/nbd$nbds
   nbds=$((nbds + 1))
 }
+with_own () { # NAME [PARAMETER]...
+  local name=$1 list more; shift
+  read -ra more <<<"$PLUGIN_ARGS"
+  list=$(IFS=,; echo "${portals[*]}")
+  nbd_of "$name" "/run/$name.sock" "$COMMAND" serve front_end=own unix_socket="/run/$name.sock" \
+    portals="$list" discovery=off target="$IQN" lun=1 control=none "$@" "${more[@]}"
+}
 with_plugin () { # NAME [PARAMETER]...
   local name=$1 list more; shift
   read -ra more <<<"$PLUGIN_ARGS"
@@ -90,9 +97,10 @@ with_plugin () { # NAME [PARAMETER]...
 start () { # SERVER
   case $1 in
     dm) start_dm; device[dm]=/dev/mapper/$alias ;;
-    mpiscsi) with_plugin mpiscsi ;;
-    hedged) with_plugin hedged hedged-reads=on ;;
-    bare) with_plugin bare fence=off path-checker=none noop-out-interval=0 ;;
+    mpiscsi) with_own mpiscsi ;;
+    plugin) with_plugin plugin ;;
+    hedged) with_own hedged hedged-reads=on ;;
+    bare) with_own bare fence=off path-checker=none noop-out-interval=0 ;;
     qemu-nbd)
       nbd_of qemu-nbd /run/qemu-nbd.sock qemu-nbd -t -f raw -k /run/qemu-nbd.sock -e 8 \
         --cache=none "iscsi://${portals[0]}/$IQN/1" ;;
