@@ -34,10 +34,10 @@ def seconds(name, args, each):
             "safety": 6 * pairs(args) * (each + 0.2) + 10}[name]
 
 
-def nbdkit(args, portals, params, sock, prefix=()):
-    return (list(prefix) + ["nbdkit", "-f", "-U", sock, "-t", str(args.threads)]
-            + args.nbdkit_args + [args.plugin, "portals=" + ",".join(portals),
-                                  "discovery=off", "target=" + rig.IQN]
+def serve(args, portals, params, sock, prefix=()):
+    return (list(prefix) + [args.command, "serve", "front_end=own", "unix_socket=" + sock,
+                            "portals=" + ",".join(portals), "discovery=off",
+                            "target=" + rig.IQN]
             + params + args.plugin_args)
 
 
@@ -101,7 +101,7 @@ def limited(r, args, make_row, quiet):
     w = Wires(r, 2)
     r.start_target(w.portals, w.target, {1: "null"})
     servers = {n: r.serve("limited-%d" % n,
-                          nbdkit(args, w.portals[:n], ["lun=1"], r.sock("limited-%d" % n), w.client),
+                          serve(args, w.portals[:n], ["lun=1"], r.sock("limited-%d" % n), w.client),
                           r.sock("limited-%d" % n)) for n in (1, 2)}
     for name, size, depth, must in (("256k-d4", 256 << 10, 4, 95), ("8m-d1", 8 * MIB, 1, 80)):
         row = make_row("limited-" + name, size, depth)
@@ -180,7 +180,7 @@ def idle_server(r, args, name, portals, params, exports):
     """Started, each export read once by a client that stays: (CPU per cent,
     KiB before the clients, KiB with them)."""
     sock = r.sock(name)
-    s = r.serve(name, nbdkit(args, portals, params, sock), sock, "--list")
+    s = r.serve(name, serve(args, portals, params, sock), sock, "--list")
     names = export_names(sock)
     if len(names) != exports:
         raise RuntimeError("%s: %d exports, not %d" % (name, len(names), exports))
@@ -236,7 +236,7 @@ def same_cpu():
 
 def taken(r, args, param):
     """Is there such a parameter?"""
-    argv = nbdkit(args, r.portals[:1], ["lun=1", param], "-")
+    argv = serve(args, r.portals[:1], ["lun=1", param], "-")
     return subprocess.run(argv + ["--run", "true"], stdin=subprocess.DEVNULL,
                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                           timeout=60).returncode == 0
@@ -255,7 +255,7 @@ def safety(r, args, make_row, quiet):
     for name, params in kinds:
         sock = r.sock("safety-" + name)
         servers[name] = r.serve("safety-" + name,
-                                nbdkit(args, r.portals[:2], ["lun=1"] + params, sock,
+                                serve(args, r.portals[:2], ["lun=1"] + params, sock,
                                        same_cpu()), sock)
     for rw in ("randread", "randwrite"):
         row = make_row("safety-4k-%s-d32" % rw, 4096, 32, rw)
