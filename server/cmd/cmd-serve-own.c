@@ -408,8 +408,9 @@ end (struct own *own)
     service_disown_loop (own->engine);
     engine_shutdown (own->engine, LOG_OUT);
   }
-  nbd_server_free (own->srv);
+  nbd_server_end (own->srv);
   engine_free (own->engine);
+  nbd_server_free (own->srv);
   log_thread_stop (LOG_AT_END);
   settings_free (own->settings);
   while (own->retired != NULL) {

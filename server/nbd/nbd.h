@@ -83,7 +83,9 @@ extern const char *nbd_server_uri (const struct nbd_server *srv, char *buf,
 /* Of the first such socket; "" and 0 if there is none. */
 extern const char *nbd_server_unix_socket (const struct nbd_server *srv);
 extern unsigned nbd_server_port (const struct nbd_server *srv);
-/* The engine is shut down, or was never started. */
+/* The engine is shut down: disconnects whoever is left. */
+extern void nbd_server_end (struct nbd_server *srv);
+/* After engine_free (), which gives back what was in flight. */
 extern void nbd_server_free (struct nbd_server *srv);
 
 #endif /* MPISCSI_NBD_H */

@@ -202,19 +202,37 @@ nbd_server_new (const struct conf_nbd *conf, const char *default_socket,
 }
 
 void
+nbd_server_end (struct nbd_server *srv)
+{
+  struct list *l, *next;
+
+  if (srv == NULL || srv->engine == NULL)
+    return;
+  control_clients (NULL, NULL);
+  listen_close (srv);
+  ev_timer_stop (srv->loop, &srv->tick);
+  drop_all (srv);
+  while (!list_empty (&srv->dirty))
+    connection_turn (list_entry (srv->dirty.next, struct nbd_connection,
+                                 dirty));
+  /* A target that is silent still has what these have sent. */
+  list_for_each (l, next, &srv->connections) {
+    struct nbd_connection *c = list_entry (l, struct nbd_connection, node);
+
+    if (c->client_open)
+      service_client_close (&c->client);
+    c->client_open = false;
+  }
+}
+
+void
 nbd_server_free (struct nbd_server *srv)
 {
   if (srv == NULL)
     return;
-  if (srv->engine != NULL) {
-    control_clients (NULL, NULL);
-    drop_all (srv);
-    ev_timer_stop (srv->loop, &srv->tick);
-    /* What is in flight ends with the engine, which is shut down: nothing is. */
-    while (!list_empty (&srv->dirty))
-      connection_turn (list_entry (srv->dirty.next, struct nbd_connection,
-                                   dirty));
-  }
+  while (!list_empty (&srv->dirty))
+    connection_turn (list_entry (srv->dirty.next, struct nbd_connection,
+                                 dirty));
   listen_close (srv);
   slots_free (srv);
   tls_credentials_free (srv->credentials);
