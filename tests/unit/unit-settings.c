@@ -227,7 +227,7 @@ every_parameter (void **state)
     { "command_timeout", "30", "30" },
     { "alua_transition_timeout", "15", "15" },
     { "cpu_affinity", "on", "on" },
-    { "shortcut", "off", "no" },
+    { "shortcut", "off", "off" },
     { "fence", "hold", "hold" },
     { "fence_timeout", "2.5", "2.5" },
     { "fence_without_state", "allow", "allow" },
