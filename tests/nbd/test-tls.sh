@@ -86,6 +86,28 @@ assert_same_files "$tmpdir/disk" "$tmpdir/copy"
 out=$(qemu-io -r --object "tls-creds-x509,id=t,dir=$tmpdir/pki,endpoint=client" \
   --image-opts "driver=nbd,host=localhost,port=$port,tls-creds=t" -c 'read 0 1M' 2>&1) || fail "qemu-io: $out"
 assert_match "qemu-io" 'read 1048576/1048576' "$out"
+
+if is_own; then
+  say "TLS handshakes that stop in the middle hold up nobody"
+  port=$port python3 - <<'PY' &
+import os, socket, struct, time
+some = []
+for i in range(30):
+    s = socket.create_connection(("127.0.0.1", int(os.environ["port"])))
+    s.recv(18)
+    s.sendall(struct.pack(">I", 3) + b"IHAVEOPT" + struct.pack(">II", 5, 0))
+    s.recv(20)
+    s.sendall(b"\x16\x03\x01\x02\x00\x01"[:i % 7])
+    some.append(s)
+time.sleep(30)
+PY
+  slow_pid=$!
+  cleanup_fn end_process "$slow_pid"
+  before=$(now_ms)
+  for _ in 1 2 3; do client "$(with pki)"; done
+  assert_less "ms for three clients beside them" $(($(now_ms) - before)) $((5000 * slow))
+  kill "$slow_pid"
+fi
 stop_mpiscsi
 
 say "a server of another authority: the client refuses"
