@@ -46,7 +46,7 @@ for kind in "201 DELL MD36xxi host.type" "192 DGC VRAID failover.mode.4"; do
   start_fake 2 --vendor "$vendor" --product "$product" --owner-page "$page"
   start
   wait_for_log "$(quote_re "${portal[0]}"): reinstated" 5
-  wait_shown "${portal[1]} failed ghost" 5
+  wait_shown "${portal[1]} active ghost" 5
   write
   # Said once; and two rounds of the checker change nothing.
   assert_match "what is said" "$remedy" "$(new_log | grep 'is not set to ALUA')"
