@@ -163,6 +163,8 @@ const struct option options[] = {
     NULL, "(none)", "CHAP secret that the target must know" },
   { "header_digest", OPTION_CHOICE, 0, 0, S (header_digest), P | IN_ISCSI,
     digests, "none,crc32c", "CRC of the PDU headers, in order of preference" },
+  { "data_digest", OPTION_CHOICE, 0, 0, S (data_digest), P | IN_ISCSI,
+    digests, "none,crc32c", "CRC of the data, in order of preference" },
   { "nr_sessions", OPTION_COUNT, 1, 32, S (nr_sessions), P | IN_ISCSI, NULL,
     "1", "sessions to each portal of a target" },
   { "queue_depth", OPTION_COUNT, 1, 1024, S (queue_depth), P | IN_ISCSI, NULL,

@@ -367,12 +367,15 @@ install (void)
 bool
 guard_install (void)
 {
-  pthread_once (&once, install);
-  return installed;
+  /* Where the full feature phase is ours there is nothing to be guarded, and
+   * nobody's memory is touched. */
+  if (!session_is_own ())
+    pthread_once (&once, install);
+  return guard_is_installed ();
 }
 
 bool
 guard_is_installed (void)
 {
-  return installed;
+  return installed || session_is_own ();
 }
