@@ -219,6 +219,7 @@ every_parameter (void **state)
     { "mutual_user", "v", "v" },
     { "mutual_password", "q", "(secret)" },
     { "header_digest", "CRC32C,None", "crc32c,none" },
+    { "data_digest", "crc32c", "crc32c" },
     { "nr_sessions", "32", "32" },
     { "queue_depth", "1024", "1024" },
     { "noop_out_interval", "off", "0" },
