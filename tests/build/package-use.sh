@@ -80,7 +80,7 @@ equal active inactive "$(systemctl is-active mpiscsi || :)"
 apt-get -qy purge mpiscsi >/dev/null
 [ ! -e /var/lib/mpiscsi ] || fail "the state is still there"
 [ -e /etc/mpiscsi.conf ] || fail "the user's file is gone"
-left=$(find / -xdev -name '*mpiscsi*' ! -path '/proc/*' ! -path '/root/*' ! -path '/tmp/*' ! -path '/etc/mpiscsi*' \
+left=$(find / -xdev ! -path "$1/*" -name '*mpiscsi*' ! -path '/proc/*' ! -path '/root/*' ! -path '/tmp/*' ! -path '/etc/mpiscsi*' \
   ! -path '/var/lib/systemd/*' ! -path '/run/*' ! -path '/var/log/*' ! -path '/sys/*')
 equal "left over" "" "$left"
 echo "the package: installed, started, upgraded and removed"
