@@ -48,7 +48,16 @@ print_section (const char *name, struct settings *s, unsigned where)
   for (const struct option *o = options; o->name; ++o) {
     char text[1024];
 
-    if (!(o->where & where) || o->type == OPTION_PORTALS)
+    if (!(o->where & where))
+      continue;
+    if (o->type == OPTION_PORTALS) {
+      for (size_t i = 0; i < s->nr_portals; ++i)
+        printf ("\t%s \"%s\"\n", o->name,
+                portal_text (&s->portals[i], text, sizeof text));
+      continue;
+    }
+    /* "(secret)" is none. */
+    if (o->type == OPTION_SECRET)
       continue;
     option_text (o, option_field (o, s), text, sizeof text);
     if (text[0] && !(o->type == OPTION_LUN && s->lun < 0))
@@ -59,13 +68,20 @@ print_section (const char *name, struct settings *s, unsigned where)
 }
 
 /* Its argument is no portal. */
+/* KEY=VALUE come first; a device behind them. */
+static int
+nr_devices (const struct cmd *cmd)
+{
+  return cmd->argc > 0 && strchr (cmd->argv[cmd->argc - 1], '=') == NULL;
+}
+
 static struct settings *
 check_settings (const struct cmd *cmd)
 {
-  struct cmd without = *cmd;
+  struct cmd these = *cmd;
 
-  without.argc = 0;
-  return cmd_settings (&without);
+  these.argc = cmd->argc - nr_devices (cmd);
+  return cmd_settings (&these);
 }
 
 int
@@ -79,8 +95,12 @@ cmd_check (const struct cmd *cmd)
 
   if (s == NULL)
     return CMD_FAILED;
-  if (cmd->argc > 0) {
-    status = check_device (s, cmd->argv[0]);
+  if (cmd->quiet) {
+    settings_free (s);
+    return 0;
+  }
+  if (nr_devices (cmd) > 0) {
+    status = check_device (s, cmd->argv[cmd->argc - 1]);
     settings_free (s);
     return status;
   }
@@ -108,7 +128,10 @@ cmd_check (const struct cmd *cmd)
     print_aliases (s->conf);
   print_section ("iscsi", s, IN_ISCSI);
   print_section ("defaults", s, IN_DEFAULTS);
+  /* The file's come after it, and win. */
   conf_print_table (stdout);
+  if (s->conf)
+    conf_print (s->conf, stdout);
   settings_free (s);
   return 0;
 }

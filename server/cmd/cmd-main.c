@@ -37,13 +37,15 @@ static const char help[] =
   "  mpiscsi scan [PORTAL...] [KEY=VALUE...]\n"
   "Serving:\n"
   "  mpiscsi serve [PORTAL...] [KEY=VALUE...] [-- NBDKIT OPTION...]\n"
-  "  mpiscsi check [VENDOR,PRODUCT]  is the configuration file good? what holds\n"
+  "  mpiscsi check [KEY=VALUE...] [VENDOR,PRODUCT]\n"
+  "                                  is the configuration file good? what holds\n"
   "                                  for that array?\n"
   "\n"
   "Options:\n"
   "  -c, --config FILE    configuration file (" CMD_CONF ")\n"
   "  -j, --json           JSON\n"
   "  -s, --socket PATH    only the server with this control socket\n"
+  "  -q, --quiet          check: only the exit status, and what is wrong\n"
   "  -n, --dry-run        serve: only say what would be done\n"
   "      --run COMMAND    serve: until this shell command ends; it gets $uri\n"
   "      --exit-when-idle serve: until the last client has gone\n"
@@ -56,7 +58,8 @@ static const char help[] =
 
 /* Options, as bits: which command takes which. */
 enum { CONF = 1, JSON = 2, SOCKET = 4, DRY_RUN = 8, PLUGIN = 16, RUN = 32,
-       IDLE = 64, SINGLE = 128, VERBOSE = 256 };
+       IDLE = 64, SINGLE = 128, VERBOSE = 256,
+       QUIET = 512 };
 
 static const struct {
   const char *name;
@@ -88,7 +91,8 @@ static const struct {
   { "serve", cmd_serve, 0, -1,
     CONF | DRY_RUN | PLUGIN | RUN | IDLE | SINGLE | VERBOSE,
     "[PORTAL...] [KEY=VALUE...] [-- NBDKIT OPTION...]" },
-  { "check", cmd_check, 0, 1, CONF, "[VENDOR,PRODUCT]" },
+  { "check", cmd_check, 0, -1, CONF | QUIET,
+    "[KEY=VALUE...] [VENDOR,PRODUCT]" },
 };
 
 void
@@ -135,7 +139,7 @@ run (struct cmd *cmd, unsigned given)
 {
   static const char *const names[] = {
     "--config", "--json", "--socket", "--dry-run", "--plugin", "--run",
-    "--exit-when-idle", "--single", "--verbose",
+    "--exit-when-idle", "--single", "--verbose", "--quiet",
   };
   size_t i;
 
@@ -202,6 +206,7 @@ main (int argc, char **argv)
   static const struct option long_options[] = {
     { "config", required_argument, NULL, 'c' },
     { "json", no_argument, NULL, 'j' },
+    { "quiet", no_argument, NULL, 'q' },
     { "socket", required_argument, NULL, 's' },
     { "dry-run", no_argument, NULL, 'n' },
     { "plugin", required_argument, NULL, OPT_PLUGIN },
@@ -228,7 +233,7 @@ main (int argc, char **argv)
   if (strcmp (program_name (argv[0]), "mpathpersist") == 0)
     return finish (cmd_persist (argc, argv));
   cmd.more = cut_at_dashes (&argc, argv);
-  while ((c = getopt_long (argc, argv, "c:js:nlvhV", long_options, NULL)) != -1)
+  while ((c = getopt_long (argc, argv, "c:js:nlqvhV", long_options, NULL)) != -1)
     switch (c) {
     case 'c': cmd.conf = optarg; given |= CONF; break;
     case 'j': cmd.json = true; given |= JSON; break;
@@ -238,6 +243,7 @@ main (int argc, char **argv)
     case OPT_RUN: cmd.run = optarg; given |= RUN; break;
     case OPT_IDLE: cmd.exit_when_idle = true; given |= IDLE; break;
     case OPT_SINGLE: cmd.single = true; given |= SINGLE; break;
+    case 'q': cmd.quiet = true; given |= QUIET; break;
     case 'v': cmd.verbose = true; given |= VERBOSE; break;
     case 'l': list = true; break;
     case OPT_COLOUR:

@@ -22,7 +22,7 @@ struct cmd {
   int argc;                     /* what is behind it */
   char **argv;
   char **more;                  /* behind "--"; ends with NULL */
-  bool json, colour, dry_run;
+  bool json, colour, dry_run, quiet;
   const char *conf;             /* NULL: not given */
   const char *socket;           /* NULL: not given */
   const char *plugin;           /* NULL: not given */

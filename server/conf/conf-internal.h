@@ -35,6 +35,7 @@ extern const struct conf_word *conf_word_find (const char *word, unsigned where)
 struct conf_pattern {
   regex_t re;
   bool negated;
+  char *text;                   /* as it was given */
 };
 /* NULL: *why says what is wrong with it. */
 extern struct conf_pattern *conf_pattern_new (const char *text, bool negate,

@@ -124,6 +124,12 @@ conf_pattern_new (const char *text, bool negate, const char **why)
     *why = "out of memory";
     return NULL;
   }
+  p->text = strdup (text);
+  if (p->text == NULL) {
+    free (p);
+    *why = "out of memory";
+    return NULL;
+  }
   if (negate && text[0] == '!') {
     p->negated = true;
     ++text;
@@ -134,6 +140,7 @@ conf_pattern_new (const char *text, bool negate, const char **why)
     text = ".*";
   *why = too_much (text);
   if (*why) {
+    free (p->text);
     free (p);
     return NULL;
   }
@@ -141,6 +148,7 @@ conf_pattern_new (const char *text, bool negate, const char **why)
   if (r != 0) {
     regerror (r, &p->re, buf, sizeof buf);
     *why = buf;
+    free (p->text);
     free (p);
     return NULL;
   }
@@ -152,6 +160,7 @@ conf_pattern_free (struct conf_pattern *p)
 {
   if (p) {
     regfree (&p->re);
+    free (p->text);
     free (p);
   }
 }

@@ -94,6 +94,9 @@ extern const char *conf_todays_spelling (const char *word);
  * messages only.  *out is new: map_settings_free.  -1: no memory. */
 extern int conf_resolve (const struct settings *s, const struct lu_facts *lu,
                          const char *target, struct map_settings *out);
+/* The file's sections that hold for some maps (overrides, devices, blacklists,
+ * multipaths), in its own grammar: it can be loaded again. */
+extern void conf_print (const struct conf *conf, FILE *out);
 /* conf-print.c: the device table, in the file's grammar; and which rules fit a
  * LUN with that vendor and product, and what holds for it.  -1: no memory. */
 extern void conf_print_table (FILE *fp);

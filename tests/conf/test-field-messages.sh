@@ -54,7 +54,7 @@ assert_equal "size" $((32 << 20)) "$(nbd_size)"
 
 say "a socket that is in use: by whom"
 ctl=$(echo "$tmpdir"/mpiscsi/*.sock) pid=$(<"$tmpdir/nbdkit.pid")
-assert_start_fails "$(quote_re "$ctl") is in use by another server \\(pid $pid, nbdkit\\)" \
+assert_start_fails "$(quote_re "$ctl") is in use by another server \\(pid $pid, (nbdkit|mpiscsi)\\)" \
   portals="${portal[0]}" target="$iqn" user=me password=+"$tmpdir/secret" control="$ctl"
 stop_mpiscsi
 printf 'iscsi {\n\tportals %s\n\ttarget %s\n\tuser me\n\tpassword_file %s\n}\nnbd {\n\tunix_socket %s\n}\n' \
@@ -66,3 +66,50 @@ wait_until 10 nbdinfo --size "nbd+unix:///?socket=$tmpdir/own.sock" || fail "$(<
 assert_fails "$command" serve -c "$tmpdir/own.conf"
 assert_match "second server" "$(quote_re "$tmpdir/own.sock"): Address already in use \\(pid [0-9]+, (mpiscsi|nbdkit)\\)" "$(<"$tmpdir/assert_fails.out")"
 end_process "$own_pid"
+
+say "check prints all that is in force, and what it prints can be loaded"
+cat >"$tmpdir/all.conf" <<'XX'
+iscsi {
+	portals "10.0.0.1,10.0.0.2:3261"
+}
+overrides {
+	protocol {
+		type "scsi:iscsi"
+		fast_io_fail_tmo 6
+	}
+}
+devices {
+	device {
+		vendor "IET"
+		product "VIRTUAL.*"
+		path_selector "service-time 0"
+	}
+}
+blacklist {
+	wwid "!^3600"
+	device {
+		vendor "X""Y"
+	}
+}
+blacklist_exceptions {
+	portal "10[.]"
+}
+multipaths {
+	multipath {
+		wwid 3600a
+		alias data
+	}
+}
+XX
+out=$(mpiscsi check -c "$tmpdir/all.conf" no-path-retry=7)
+for line in 'portals "10.0.0.2:3261"' 'no_path_retry 7' 'fast_io_fail_tmo "6"' 'path_selector "service-time 0"' 'wwid "!^3600"' \
+            'vendor "X""Y"' 'portal "10[.]"' 'alias "data"'; do
+  grep -qF "$line" <<<"$out" || fail "check does not print $line:"$'\n'"$out"
+done
+echo "$out" >"$tmpdir/again.conf"
+assert_equal "check -q" "" "$(mpiscsi check -q -c "$tmpdir/again.conf" 2>&1)"
+again=$(mpiscsi check -c "$tmpdir/again.conf")
+for line in 'no_path_retry 7' 'wwid "!^3600"' 'vendor "X""Y"' 'alias "data"'; do
+  grep -qF "$line" <<<"$again" || fail "the second time check does not print $line:"$'\n'"$again"
+done
+mpiscsi_fails 1 "unknown parameter 'bogus'" check -q -c "$tmpdir/all.conf" bogus=1
