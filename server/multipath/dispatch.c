@@ -451,7 +451,7 @@ answered (struct command *cmd, enum scsi_result result,
     return;
   }
   if (result == RESULT_RESERVATION_CONFLICT)
-    registrant_conflict (p);
+    registrant_conflict (p, &v);
   if (v.actions & ACTION_CHECK_IDENTITY) {
     map_requeue (m, cmd);
     return;

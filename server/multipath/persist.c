@@ -21,12 +21,26 @@ struct target {
   bool conflict;                /* to be registered all the same */
 };
 
+/* What goes through the paths, one after the other.  A reservation may be held
+ * by a nexus that is not there now: then RELEASE does nothing (SPC-4 5.12.11.3).
+ * PREEMPT with our own key moves it to a path that is there, which releases
+ * it; the other paths are registered again, which that has undone.  Meanwhile
+ * their commands may meet a conflict: see persist_runs. */
+enum round {
+  ROUND_MAIN,
+  ROUND_IGNORE,                 /* REGISTER AND IGNORE, where there was a conflict */
+  ROUND_LOOK,                   /* READ RESERVATION: is it released? */
+  ROUND_MOVE, ROUND_FREE,       /* PREEMPT, RELEASE on the chosen path */
+  ROUND_RESTORE,                /* REGISTER AND IGNORE on the others */
+};
+
 struct operation {
   struct persist p;
   struct target targets[PERSIST_PATHS];
   struct persist_path paths[PERSIST_PATHS];
   unsigned nr_targets, current, retries;
-  bool ignore;                  /* second round: those with a conflict */
+  enum round round;
+  unsigned chosen;              /* LOOK to RESTORE: the path that has done it */
   bool entered;                 /* we have the registrant's turn */
   bool ended;                   /* only the file is waited for */
   bool in_flight;
@@ -37,20 +51,6 @@ struct operation {
 };
 
 static void step (struct operation *o);
-
-static bool
-is_register (const struct persist_request *r)
-{
-  return !r->in &&
-    (r->action == PR_REGISTER || r->action == PR_REGISTER_IGNORE);
-}
-
-/* Through every path? */
-static bool
-is_for_all (const struct persist_request *r)
-{
-  return is_register (r) || (!r->in && r->action == PR_RELEASE);
-}
 
 static struct path *
 path_of (const struct operation *o, const struct target *t)
@@ -166,11 +166,12 @@ finish (struct operation *o)
 
   o->p.status = overall (o);
   if (!r->in && o->p.status == PERSIST_DONE) {
-    if (is_register (r))
+    if (persist_is_register (r))
       registered (o);
     else if (r->action == PR_CLEAR && o->registrant != NULL)
       registrant_resign (o->registrant);
-    else if (r->action != PR_RESERVE && r->action != PR_RELEASE)
+    else if (r->action != PR_RESERVE &&
+             (r->action != PR_RELEASE || o->round == ROUND_RESTORE))
       /* A PREEMPT with our own key removes it from the other paths. */
       registrant_look (o->p.map);
   }
@@ -203,30 +204,41 @@ tell (struct operation *o)
 
 /* ---- one path after the other ------------------------------------------------------ */
 
-static enum persist_status
-status_of (enum scsi_result result, const struct sense *sense)
+/* LOOK, MOVE or FREE is answered. */
+static void
+next_of_release (struct operation *o, enum persist_status status, size_t len)
 {
-  switch (result) {
-  case RESULT_GOOD: case RESULT_CONDITION_MET:
-    return PERSIST_DONE;
-  case RESULT_RESERVATION_CONFLICT:
-    return PERSIST_CONFLICT;
-  case RESULT_CHECK_CONDITION:
+  const struct pr_parameters *pp = &o->p.request.parameters;
+  struct pr_reservation held;
+  bool ours;
+
+  switch (o->round) {
+  case ROUND_LOOK:
+    ours = status == PERSIST_DONE &&
+      parse_pr_reservation (o->buf, len, &held) && held.held &&
+      held.key == pp->key && held.type == o->p.request.type;
+    o->round = ROUND_MOVE;
+    if (!ours) {
+      finish (o);
+      return;
+    }
+    break;
+  case ROUND_MOVE:
+    o->round = ROUND_FREE;
     break;
   default:
-    return PERSIST_OTHER;
+    o->round = ROUND_RESTORE;
+    o->current = 0;
+    break;
   }
-  switch (sense->key) {
-  case SENSE_RECOVERED_ERROR: return PERSIST_DONE;
-  case SENSE_NOT_READY: return PERSIST_NOT_READY;
-  case SENSE_MEDIUM_ERROR: return PERSIST_MEDIUM;
-  case SENSE_HARDWARE_ERROR: return PERSIST_HARDWARE;
-  case SENSE_ILLEGAL_REQUEST:
-    return sense->asc == 0x20 ? PERSIST_INVALID : PERSIST_ILLEGAL;
-  case SENSE_UNIT_ATTENTION: return PERSIST_ATTENTION;
-  case SENSE_ABORTED_COMMAND: return PERSIST_ABORTED;
-  default: return PERSIST_OTHER;
+  /* Told as the chosen path's failure. */
+  if (status != PERSIST_DONE) {
+    for (unsigned i = 0; i < o->nr_targets; ++i)
+      o->paths[i].status = status;
+    finish (o);
   }
+  else
+    step (o);
 }
 
 /* The next path, or round, or the end. */
@@ -234,7 +246,7 @@ static void
 next_path (struct operation *o, enum persist_status status)
 {
   const struct persist_request *r = &o->p.request;
-  const bool all = is_for_all (r);
+  const bool all = persist_is_for_all (r);
 
   o->retries = 0;
   if (!all && (status == PERSIST_DONE || status == PERSIST_ILLEGAL ||
@@ -245,10 +257,17 @@ next_path (struct operation *o, enum persist_status status)
   o->current++;
   /* A path that came later than the others is not registered with the old
    * key: it gets the new one all the same, if that one was right. */
-  if (o->current == o->nr_targets && !o->ignore && r->action == PR_REGISTER &&
-      is_register (r) && any_done (o)) {
-    o->ignore = true;
+  if (o->current == o->nr_targets && o->round == ROUND_MAIN &&
+      r->action == PR_REGISTER && persist_is_register (r) && any_done (o)) {
+    o->round = ROUND_IGNORE;
     o->current = 0;
+  }
+  if (o->current == o->nr_targets && o->round == ROUND_MAIN &&
+      !r->in && r->action == PR_RELEASE && any_done (o)) {
+    o->round = ROUND_LOOK;
+    for (o->current = 0; o->paths[o->current].status != PERSIST_DONE; )
+      o->current++;
+    o->chosen = o->current;
   }
   if (o->current == o->nr_targets)
     finish (o);
@@ -271,7 +290,16 @@ answered (struct command *cmd, enum scsi_result result,
     again_later (o, v.kind == VERDICT_RETRY ? 0 : v.delay_ms / 1000.);
     return;
   }
-  told->status = status_of (result, sense);
+  told->status = persist_status_of (result, sense);
+  if (o->round >= ROUND_LOOK && o->round <= ROUND_FREE) {
+    size_t len = cmd->bytes;
+
+    if (cmd->task.residual_status == SCSI_RESIDUAL_UNDERFLOW)
+      len -= cmd->task.residual < len ? cmd->task.residual : len;
+    o->retries = 0;
+    next_of_release (o, told->status, len);
+    return;
+  }
   o->targets[o->current].conflict = told->status == PERSIST_CONFLICT;
   if (told->status != PERSIST_DONE)
     snprintf (told->text, sizeof told->text, "%s",
@@ -296,8 +324,32 @@ send (struct operation *o, struct path *p)
   const struct persist_request *r = &o->p.request;
   struct persist_path *told = &o->paths[o->current];
   struct command *cmd = &o->cmd;
+  struct pr_parameters parameters = r->parameters;
   enum pr_out action = r->action;
+  enum pr_in read = r->read;
+  bool in = r->in;
   int len;
+
+  switch (o->round) {
+  case ROUND_MAIN: case ROUND_FREE:
+    break;
+  case ROUND_IGNORE:
+    action = PR_REGISTER_IGNORE;
+    break;
+  case ROUND_LOOK:
+    in = true;
+    read = PR_READ_RESERVATION;
+    break;
+  case ROUND_MOVE:
+    action = PR_PREEMPT;
+    parameters.action_key = parameters.key;
+    break;
+  case ROUND_RESTORE:
+    action = PR_REGISTER_IGNORE;
+    parameters.action_key = parameters.key;
+    parameters.aptpl = o->registrant ? o->registrant->aptpl : false;
+    break;
+  }
 
   if (p->session->portal.tpgt < 0)
     snprintf (told->hcil, sizeof told->hcil, "%u:0:-:%u", p->session->id,
@@ -307,15 +359,13 @@ send (struct operation *o, struct path *p)
               p->session->portal.tpgt, p->lun);
   snprintf (told->portal, sizeof told->portal, "%s", p->session->name);
   command_internal (cmd, p->lun, answered, o);
-  memset (o->buf, 0, r->in ? sizeof o->buf : PR_PARAMETERS);
-  if (r->in) {
-    len = cdb_pr_in (cmd->cdb, r->read, sizeof o->buf);
+  memset (o->buf, 0, in ? sizeof o->buf : PR_PARAMETERS);
+  if (in) {
+    len = cdb_pr_in (cmd->cdb, read, sizeof o->buf);
     command_prepare (cmd, len, SCSI_XFER_READ, o->buf, sizeof o->buf);
   }
   else {
-    if (o->ignore)
-      action = PR_REGISTER_IGNORE;
-    pr_parameters (o->buf, &r->parameters);
+    pr_parameters (o->buf, &parameters);
     len = cdb_pr_out (cmd->cdb, action, r->type);
     command_prepare (cmd, len, SCSI_XFER_WRITE, o->buf, PR_PARAMETERS);
   }
@@ -331,11 +381,23 @@ has_turn (struct operation *o)
   if (o->p.request.in || o->entered)
     return true;
   if (o->registrant == NULL)
-    o->registrant = is_register (&o->p.request)
+    o->registrant = persist_is_register (&o->p.request)
       ? registrant_make (o->p.map) : o->p.map->registrant;
   if (o->registrant != NULL)
     o->entered = registrant_turn (o->registrant, o);
-  return o->entered || (o->registrant == NULL && !is_register (&o->p.request));
+  return o->entered || (o->registrant == NULL && !persist_is_register (&o->p.request));
+}
+
+/* There is nothing to send this way now. */
+static void
+skip_path (struct operation *o)
+{
+  if (o->round >= ROUND_LOOK && o->round <= ROUND_FREE) {
+    o->paths[o->current].status = PERSIST_OTHER;
+    next_of_release (o, PERSIST_OTHER, 0);
+  }
+  else
+    next_path (o, o->paths[o->current].status);
 }
 
 static void
@@ -361,9 +423,10 @@ step (struct operation *o)
     return;
   }
   p = path_of (o, &o->targets[o->current]);
-  if ((o->ignore && !o->targets[o->current].conflict) || p == NULL ||
+  if ((o->round == ROUND_IGNORE && !o->targets[o->current].conflict) ||
+      (o->round == ROUND_RESTORE && o->current == o->chosen) || p == NULL ||
       !session_is_full_feature (p->session->state) || p->session->dying)
-    next_path (o, o->paths[o->current].status);
+    skip_path (o);
   else if (!session_has_room (p->session))
     again_later (o, PAUSE);
   else
@@ -403,6 +466,12 @@ persist_start (struct map *m, const struct persist_request *request,
   list_add_tail (&m->persisting, &o->p.node);
   again_later (o, 0);
   return &o->p;
+}
+
+bool
+persist_runs (const struct map *m)
+{
+  return !list_empty (&m->persisting);
 }
 
 void

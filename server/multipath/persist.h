@@ -23,6 +23,9 @@ enum persist_status {
   PERSIST_NO_PATH = 13, PERSIST_OTHER = 15,
 };
 
+extern enum persist_status persist_status_of (enum scsi_result result,
+                                              const struct sense *sense);
+
 struct persist_request {
   bool in;
   enum pr_in read;              /* in */
@@ -30,6 +33,10 @@ struct persist_request {
   unsigned type;
   struct pr_parameters parameters;
 };
+
+/* Does it register, or unregister?  Does it go through every path? */
+extern bool persist_is_register (const struct persist_request *r);
+extern bool persist_is_for_all (const struct persist_request *r);
 
 #define PERSIST_ANSWER 65535    /* the allocation length has 16 bits */
 #define PERSIST_PATHS 64        /* of a map, that are told of */
@@ -60,6 +67,9 @@ extern struct persist *persist_start (struct map *m,
                                       const struct persist_request *request,
                                       void (*done) (struct persist *p),
                                       void *opaque);
+/* Is one at work on M?  What its paths are registered with changes: a
+ * RESERVATION CONFLICT is not the last word. */
+extern bool persist_runs (const struct map *m);
 /* Nobody waits for it any more; what has begun goes on. */
 extern void persist_abandon (struct persist *p);
 /* The map goes: all of its are ended; none is told. */

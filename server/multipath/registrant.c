@@ -8,11 +8,14 @@
 
 #include "base/keeper.h"
 #include "conf/conf.h"
+#include "multipath/persist.h"
 #include "multipath/registrant.h"
 #include "rules/key-state.h"
 
 /* At most one look at the keys in so many seconds for refused I/O. */
 #define CONFLICT_CHECK 1.0
+/* And while a command of ours is at work it is sent again after so many ms. */
+#define CONFLICT_DELAY 20
 /* Registering waits so long, in seconds, for the file to be written. */
 #define PATIENCE 3.0
 /* And the end for the keeper, in whole seconds. */
@@ -375,11 +378,16 @@ registrant_heard (struct path *p, unsigned actions)
 }
 
 void
-registrant_conflict (struct path *p)
+registrant_conflict (struct path *p, struct verdict *v)
 {
   struct registrant *g = p->map->registrant;
   const double now = engine_now ();
 
+  if (persist_runs (p->map)) {
+    v->kind = VERDICT_RETRY_LATER;
+    v->delay_ms = CONFLICT_DELAY;
+    return;
+  }
   if (g == NULL || now - g->checked < CONFLICT_CHECK)
     return;
   g->checked = now;

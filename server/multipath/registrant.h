@@ -64,9 +64,10 @@ extern enum path_admission registrant_admits (struct registrant *g,
                                               enum register_step step,
                                               const char *why);
 /* What an answer through P says of reservations (ACTION_CHECK_REGISTRATION, or
- * a RESERVATION CONFLICT): is it still registered? */
+ * a RESERVATION CONFLICT): is it still registered?  V: while our own command
+ * changes that, a conflict is not the last word. */
 extern void registrant_heard (struct path *p, unsigned actions);
-extern void registrant_conflict (struct path *p);
+extern void registrant_conflict (struct path *p, struct verdict *v);
 
 /* For persist.c.  That of M, made if there is none; NULL: no memory, or this
  * engine is only a look.  WHO has its turn from now on (false: not yet), and

@@ -111,9 +111,16 @@ say "what tgt does not know is said"
 at_fails 5 b -o --preempt-abort --prout-type=5 --param-rk=b1 --param-sark=a1 -d "$w"
 at_fails 5 b -i -s -d "$w"
 
-say "released, another key, none at all"
+say "released, though the nexus that holds it is gone; another key, none at all"
+for p in "${portal[@]}"; do kill_tcp "$p" || :; done
+wait_until 10 ready || fail "b is not back"
+assert_equal "holder" b1 "$(holder b)"
+n=$(log_of b 'fenced: the reservation key')
 at b -o --release --prout-type=5 --param-rk=b1 -d "$w"
 assert_equal "holder" "" "$(holder b || :)"
+io b good
+wait_until 10 ready || fail "b is not whole"
+assert_equal "fenced" "$n" "$(log_of b 'fenced: the reservation key')"
 at b -o --register --param-rk=b1 --param-sark=b2 "$w"
 assert_equal "keys" "b2 " "$(keys b)"
 at a -o --register-ignore --param-sark=0 "$w"
