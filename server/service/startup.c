@@ -261,8 +261,11 @@ engine_verdict (struct engine *e, char *err, size_t size)
     snprintf (err, size, "%s", e->complaint);
     return -1;
   }
+  /* A disk that was fenced is served: its clients are told so (EPERM), and the
+   * administrator can register it again. */
   list_for_each (l, next, &e->maps)
-    if (list_entry (l, struct map, node)->nr_active > 0)
+    if (list_entry (l, struct map, node)->nr_active > 0 ||
+        map_is_fenced (list_entry (l, struct map, node)))
       return 0;
   list_for_each (l, next, &e->maps) {
     struct map *m = list_entry (l, struct map, node);
