@@ -170,8 +170,11 @@ engine_start (struct engine *e)
 
   map_names_start (e);
   registrants_start (e);
+  /* The keeper of the state file runs already. */
+  engine_enter (e);
   for (i = 0; i < st->nr_portals; ++i)
     engine_add_portal (e, &st->portals[i], false);
+  engine_leave (e);
 }
 
 int
