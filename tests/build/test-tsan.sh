@@ -19,8 +19,8 @@ build_objects "$tmpdir/tsan" -fsanitize=thread
 build_plugin "$tmpdir/tsan" -fsanitize=thread &
 build=$!
 build_first "$tmpdir/tsan"
-fake=(unit/fake-libiscsi.c unit/fake-libiscsi-target.c)
-build_test "$tmpdir/tsan" unit-random unit/unit-random.c "${fake[@]}"
+read -ra sources < <(make -s -C "$top_builddir/tests" list-unit-sources | sed -n 's/^unit-random //p')
+build_test "$tmpdir/tsan" unit-random "${sources[@]}"
 wait "$build"
 for seed in 1 2; do
   say "random schedules from seed $seed"
