@@ -11,7 +11,9 @@
 
 /* log.c: to the sink, in this thread. */
 extern void log_write (enum log_level level, const char *line);
-/* log-thread.c: for the thread to write; false: there is none. */
-extern bool log_thread_put (enum log_level level, const char *line);
+/* From now on lines go to P, for another thread to write; it returns false when
+ * there is none. */
+extern void log_set_thread (bool (*p) (enum log_level level,
+                                       const char *line));
 
 #endif /* MPISCSI_LOG_INTERNAL_H */

@@ -75,8 +75,8 @@ take_line (char line[LOG_LINE])
   return level;
 }
 
-bool
-log_thread_put (enum log_level level, const char *line)
+static bool
+put_line (enum log_level level, const char *line)
 {
   const char number = (char) level;
   const size_t n = strlen (line) + 1;
@@ -166,6 +166,7 @@ log_thread_start (void)
   pthread_cond_init (&queue.ended, &attr);
   pthread_condattr_destroy (&attr);
   queue.state = LOG_RUNS;
+  log_set_thread (put_line);
   sigfillset (&all);
   pthread_sigmask (SIG_SETMASK, &all, &old);
   r = pthread_create (&queue.thread, NULL, log_thread, NULL);

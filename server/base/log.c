@@ -25,6 +25,15 @@ log_set_sink (void (*s) (enum log_level level, const char *line))
   sink = s ? s : sink_stderr;
 }
 
+/* NULL: there is no thread. */
+static bool (*_Atomic put) (enum log_level level, const char *line);
+
+void
+log_set_thread (bool (*p) (enum log_level level, const char *line))
+{
+  put = p;
+}
+
 void
 log_write (enum log_level level, const char *line)
 {
@@ -42,6 +51,6 @@ log_line (enum log_level level, const char *fs, ...)
   va_end (args);
   /* Names come from the network. */
   text_safe (text, line, sizeof line);
-  if (!log_thread_put (level, line))
+  if (put == NULL || !put (level, line))
     log_write (level, line);
 }

@@ -18,7 +18,7 @@ other=600000000000000000000000deadbeef
 assert_unused () { # PATH: nothing is sent there
   local n
   n=$(path_ios "$1")
-  sleep 2
+  sleep "$(long 2 0.5)"
   assert_equal "I/O on the path that is out" "$n" "$(path_ios "$1")"
   assert_load_runs
 }
@@ -70,7 +70,7 @@ if wanted unmapped-late; then
   # makes it short again.
   stop_mpiscsi
   serve polling-interval=1 max-polling-interval=20
-  sleep 15
+  sleep "$(long 15 5)"
   begin_row unmapped-late
   ctl 0 inject 02 05 25 00 -1
   wait_path_down "${paths[0]}" 5

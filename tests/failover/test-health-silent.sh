@@ -18,7 +18,7 @@ if wanted stopped; then
   begin_row stopped
   kill -STOP "${proxy_pid[0]}"
   wait_path_down "${paths[0]}" 10
-  sleep 8                       # a login or two find nobody
+  sleep "$(long 8 1.5)"         # a login or two find nobody
   assert_load_runs
   assert_not_logged "$(quote_re "${paths[0]}"): reinstated"
   mark_log
@@ -32,7 +32,7 @@ if wanted swallowed; then
   begin_row swallowed
   ctl 1 drop both on
   wait_path_down "${paths[1]}" 10
-  sleep 8
+  sleep "$(long 8 1.5)"
   assert_load_runs
   assert_not_logged "$(quote_re "${paths[1]}"): reinstated"
   mark_log

@@ -1150,6 +1150,63 @@ busy_target (void **unused)
   assert_int_equal (log_count ("lost"), 0);
 }
 
+/* With the times as they are by default, for 20 s, and five times for 4 s: one
+ * path wakes up half a second before the other, which is the dangerous moment. */
+static void
+busy_for_long (void **unused)
+{
+  static const unsigned ms[] = { 20000, 4000, 4000, 4000, 4000, 4000 };
+  struct job jobs[4];
+
+  (void) unused;
+  serve (2);
+  for (unsigned i = 0; i < 2; ++i)
+    fake_set_tcp (portal[i], 0, 0);
+  for (unsigned i = 0; i < 4; ++i)
+    do_job (OP_WRITE, i, 1, 0);
+  for (size_t k = 0; k < sizeof ms / sizeof ms[0]; ++k) {
+    for (unsigned i = 0; i < 2; ++i)
+      fake_set_silent (portal[i], true);
+    for (unsigned i = 0; i < 4; ++i)
+      job_start (&jobs[i], i % 2 ? OP_READ : OP_WRITE, i, 1);
+    pause_ms (ms[k]);
+    fake_set_silent (portal[k % 2], false);
+    pause_ms (500);
+    fake_set_silent (portal[1 - k % 2], false);
+    for (unsigned i = 0; i < 4; ++i)
+      job_end (&jobs[i], 0);
+    pause_ms (1000);
+  }
+  assert_int_equal (active (), 2);
+  assert_int_equal (log_count ("lost"), 0);
+  assert_int_equal (log_count ("Failing path"), 0);
+}
+
+/* By default a path that is silent while another one answers is given up within
+ * 3 s, and is not used before it is logged in again, however often that is tried. */
+static void
+silent_for_long (void **unused)
+{
+  double since;
+
+  (void) unused;
+  serve (2);
+  fake_set_silent (portal[0], true);
+  fake_set_connect (portal[0], FAKE_CONNECT_LOST);
+  since = engine_now ();
+  for (unsigned i = 0; i < 2; ++i)
+    do_job (OP_WRITE, i, 1, 0);
+  while (active () == 2)
+    do_job (OP_WRITE, 3, 1, 0);
+  assert_true (engine_now () - since < 3);
+  pause_ms (8000);
+  assert_int_equal (active (), 1);
+  assert_int_equal (log_count ("127.0.0.1:4001: reinstated"), 1);
+  fake_set_silent (portal[0], false);
+  fake_set_connect (portal[0], FAKE_CONNECT_OK);
+  wait_for (active () == 2);
+}
+
 static void
 no_tcp_acknowledgement (void **unused)
 {
@@ -2391,6 +2448,8 @@ main (void)
     TEST (silent_short_read),
     TEST (silent_path),
     TEST (busy_target),
+    TEST (busy_for_long),
+    TEST (silent_for_long),
     TEST (no_tcp_acknowledgement),
     TEST (lost_command),
     TEST (another_disk_after_login),
