@@ -18,6 +18,13 @@
  * portal has just died; for slow targets it is doubled after each failure. */
 #define FENCE_LOGIN 0.5
 
+/* Some targets take seconds for each login. */
+static double
+usual_login (const struct session *s, double least)
+{
+  return s == NULL ? least : least + 1.5 * s->login_took;
+}
+
 /* Is what S was to end by logging in still there? */
 static bool
 in_vain (const struct map *m, const struct session *s)
@@ -110,7 +117,7 @@ start (struct map *m, const struct path *via, const struct fence *f)
   }
   s->opaque = fencer;
   s->settled = true;
-  s->login_patience = FENCE_LOGIN * (1u << (m->fence_failures < 8
+  s->login_patience = usual_login (via ? via->session : NULL, FENCE_LOGIN) * (1u << (m->fence_failures < 8
                                             ? m->fence_failures : 8));
   if (s->login_patience > m->engine->settings->login_timeout)
     s->login_patience = m->engine->settings->login_timeout;
@@ -201,7 +208,7 @@ is_logging_in (struct engine *e, const struct fence *f)
     if (session_has_paths (s) &&
         (s->state == SESSION_CONNECT || s->state == SESSION_LOGIN) &&
         ev_timer_remaining (e->loop, &s->timer) <
-        e->settings->login_timeout - OWN_LOGIN)
+        e->settings->login_timeout - usual_login (s, OWN_LOGIN))
       continue;
     return true;
   }

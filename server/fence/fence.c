@@ -215,6 +215,7 @@ logged_in (struct session *s)
   struct list *l, *next, *fl, *fnext;
 
   nexus_logged_in (s);
+  s->login_took = engine_now () - s->login_began;
   list_for_each (l, next, &e->maps) {
     struct map *m = list_entry (l, struct map, node);
 

@@ -190,6 +190,7 @@ session_connect (struct session *s)
 
   char to[320], why[200];
 
+  s->login_began = engine_now ();
   s->ctx = iscsi_create_context (s->initiator);
   if (s->ctx == NULL) {
     session_kill (s, FAIL_LOGIN, "out of memory");

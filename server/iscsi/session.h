@@ -109,6 +109,7 @@ struct session {
   bool settled;                 /* was up, or failed, at least once */
   bool secured;                 /* this login goes through the security stage */
   bool plain_login;             /* not with made-up credentials again */
+  double login_began, login_took;       /* the last one; the last good one */
   double login_patience;        /* seconds; 0: login_timeout */
   bool ever_up;
   bool asked_to_move;           /* the target wants to have it logged in again */

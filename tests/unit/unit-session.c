@@ -1938,6 +1938,31 @@ fencing_is_redirected (void **unused)
   assert_true (fake_logins (portal[2]) < 12);
 }
 
+/* Each login takes longer than half a second: known from the first ones, so that the one that
+ * fences is not given up before it can be done. */
+static void
+slow_logins (void **unused)
+{
+  struct job again;
+  double begin;
+
+  (void) unused;
+  set ("login-timeout", "8");
+  for (unsigned i = 0; i < 2; ++i) {
+    fake_set_portal_group (portal[i], 7);
+    fake_set_delay (portal[i], 700000, 700001);
+  }
+  serve (2);
+  wait_for (active () == 2);
+  begin = engine_now ();
+  overwrite_what_is_in_doubt (&again);
+  wait_log ("127.0.0.1:4001: session reinstated through 127.0.0.1:4002");
+  job_end (&again, 0);
+  assert_int_equal (log_count ("fencing through"), 0);
+  if (engine_now () - begin > 8)
+    fail_msg ("it took %.1f s", engine_now () - begin);
+}
+
 /* An outage that is longer than fence_timeout, with nobody waiting: when the
  * portal is back, the lost session is ended all the same. */
 static void
@@ -2414,6 +2439,7 @@ main (void)
     TEST (debugging_libiscsi_changes_nothing),
     TEST (fencing_is_redirected),
     TEST (fenced_by_the_next_one),
+    TEST (slow_logins),
     TEST (outage_uses_up_no_time),
     TEST (two_targets_are_two),
     TEST (two_targets_are_one),
