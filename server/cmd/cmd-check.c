@@ -59,6 +59,10 @@ print_section (const char *name, struct settings *s, unsigned where)
     /* "(secret)" is none. */
     if (o->type == OPTION_SECRET)
       continue;
+    /* What is only taken for its age would get a remark when it is read again. */
+    if (o->type == OPTION_BOOL && o->choices != NULL &&
+        o->choices->remark != NULL)
+      continue;
     option_text (o, option_field (o, s), text, sizeof text);
     if (text[0] && !(o->type == OPTION_LUN && s->lun < 0))
       printf (strchr (text, ' ') ? "\t%s \"%s\"\n" : "\t%s %s\n", o->name,

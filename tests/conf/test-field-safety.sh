@@ -48,7 +48,7 @@ chown nobody "$state"
 mpiscsi scan "${portal[0]}" "${friendly[@]}" >/dev/null
 assert_equal "files after a scan by root" "" "$(ls "$state")"
 start_mpiscsi -u nobody portals="${portal[0]}" "${friendly[@]}"
-wait_for_log 'mpatha: remaining active paths: 1' 5
+wait_for_log 'is now named mpatha|mpatha: remaining active paths: 1' 5
 stop_mpiscsi
 assert_equal "owner" nobody "$(stat -c %U "$state/bindings")"
 assert_match "scan" "^mpatha \\($wwid\\) TEST" "$(mpiscsi scan "${portal[0]}" "${friendly[@]}")"
