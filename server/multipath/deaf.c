@@ -46,11 +46,12 @@ look_at_others (const struct path *p, struct deaf_input *in)
 }
 
 static void
-set_deaf (struct path *p, bool deaf, double late)
+set_deaf (struct path *p, bool deaf, double late, double now)
 {
   if (p->deaf == deaf)
     return;
   p->deaf = deaf;
+  p->deaf_since = now;
   if (deaf) {
     log_warning ("%s: %s answers pings, but no commands for %.1f s, and another "
                  "path does: no new I/O that way", p->map->name,
@@ -88,11 +89,11 @@ path_check_deaf (struct path *p, double now)
   }
   switch (deaf_check (&in)) {
   case DEAF_NO:
-    if (oldest == NULL || p->last_answer >= oldest->submitted)
-      set_deaf (p, false, 0);
+    if (oldest == NULL || p->last_answer > p->deaf_since)
+      set_deaf (p, false, 0, now);
     break;
   case DEAF_AVOID:
-    set_deaf (p, true, now - in.oldest);
+    set_deaf (p, true, now - in.oldest, now);
     break;
   case DEAF_DEAD:
     list_for_each (l, next, &s->in_flight)

@@ -93,6 +93,7 @@ struct path {
   bool asked_of_reset;          /* by path_ask_of_reset (), which goes out always */
   bool is_asked;                /* by path_ask (): with a read */
   bool deaf;                    /* rules/deaf.h: no new I/O */
+  double deaf_since;
   /* When it answered a command last, and the newest submit time of those. */
   double last_answer, answered_submitted;
   struct fence *fence;          /* gate_reserve; NULL while it is not in use */

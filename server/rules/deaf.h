@@ -3,8 +3,8 @@
  *
  * Its session is alive by all that health.h knows, and a command may take
  * command_timeout.  What tells is another path to the same LUN: when that one
- * answers commands that were sent later, and this one has answered none since its
- * oldest was sent, the fault is the path's and not the LUN's.  How long is long
+ * answers commands that were sent later, and this one has answered none for long
+ * although it has some, the fault is the path's and not the LUN's.  How long is long
  * is measured on the other path as well: a multiple of what all but one in a
  * thousand of its commands take, and at least some time.
  *

@@ -44,6 +44,22 @@ test_times (void **state)
   }
 }
 
+/* The last answer was to something older, and came after it was sent. */
+static void
+test_last_answer (void **state)
+{
+  struct deaf_input in;
+
+  (void) state;
+  for (double t = 1000; t < 1010; t += 0.01) {
+    in = beside_a_good_one (t);
+    in.last_answer = 1000.1;
+    assert_int_equal (deaf_check (&in),
+                      t - 1000.1 < DEAF_AVOID_MIN ? DEAF_NO
+                      : t - 1000.1 < DEAF_DEAD_MIN ? DEAF_AVOID : DEAF_DEAD);
+  }
+}
+
 static void
 test_no_evidence (void **state)
 {
@@ -55,7 +71,7 @@ test_no_evidence (void **state)
     in.oldest = 0;                      /* waits for nothing */
     assert_int_equal (deaf_check (&in), DEAF_NO);
     in = beside_a_good_one (t);
-    in.last_answer = 1000.01;           /* answers others: one slow command */
+    in.last_answer = t - 0.01;          /* answers others: one slow command */
     assert_int_equal (deaf_check (&in), DEAF_NO);
     in = beside_a_good_one (t);
     in.other_last_answer = 0;           /* the only path */
@@ -77,6 +93,7 @@ main (void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test (test_times),
+    cmocka_unit_test (test_last_answer),
     cmocka_unit_test (test_no_evidence),
   };
 
