@@ -210,6 +210,13 @@ own_command=${MPISCSI_COMMAND:-$top_builddir/server/mpiscsi}
 is_own () { [ "$front_end" = own ]; }
 # needs_nbdkit: what this test is about is nbdkit's.
 needs_nbdkit () { front_end=nbdkit; }
+# preload LIBRARY [NAME=VALUE]...: into the server, after a sanitizer's.
+preload () {
+  local rest=("${_nbdkit[@]}") library=$1; shift
+  # The inner one of two would win.
+  [ -z "${MPISCSI_PRELOAD:-}" ] || rest=("${rest[@]:2}")
+  _nbdkit=(env "LD_PRELOAD=${MPISCSI_PRELOAD:+$MPISCSI_PRELOAD:}$library" "$@" "${rest[@]}")
+}
 # What mpiscsi serve gets besides.
 own_extra=()
 # own_arguments [NBDKIT OPTION | PARAMETER]...: sets own_args, the same for

@@ -341,7 +341,8 @@ async_message (struct ffp *f)
     return ffp_refuse (f, FFP_END_DROPPED, "the target asks for another "
                        "negotiation (asynchronous message 4)");
   default:
-    return ffp_refuse (f, FFP_END_DROPPED, "asynchronous message %u, which is "
+    /* It does not ask for another login: nobody waits for that one. */
+    return ffp_refuse (f, FFP_END_PROTOCOL, "asynchronous message %u, which is "
                        "unknown", event);
   }
 }

@@ -28,8 +28,7 @@ defaults {
 XX
 }
 served () { timeout 15 nbdsh -u "$uri" -c 'h.pwrite(b"x" * 4096, 0); assert h.pread(4096, 0)[:1] == b"x"'; }
-_nbdkit=(env "LD_PRELOAD=${MPISCSI_PRELOAD:+$MPISCSI_PRELOAD:}$tmpdir/frozen-files.so" "FROZEN_FILES=$frozen"
-         "${_nbdkit[@]}")
+preload "$tmpdir/frozen-files.so" "FROZEN_FILES=$frozen"
 hangs () { [ -e "$frozen/$1.hangs" ]; }
 
 say "a new name cannot be written"

@@ -188,8 +188,8 @@ XX
 "${CC:-cc}" -shared -fPIC -o "$tmpdir/slow.so" "$tmpdir/slow.c" || fail "cannot compile slow.c"
 plain=("${_nbdkit[@]}")
 for ms in 600 60000; do
-  _nbdkit=(env "LD_PRELOAD=${MPISCSI_PRELOAD:+$MPISCSI_PRELOAD:}$tmpdir/slow.so" "SLOW_FSYNC=$ms"
-           "${NBDKIT:-nbdkit}")
+  _nbdkit=("${plain[@]}")
+  preload "$tmpdir/slow.so" "SLOW_FSYNC=$ms"
   rm -rf "$state"
   serve_on "$both" fence-without-state=allow
   stale successor 5 none

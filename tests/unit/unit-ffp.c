@@ -598,7 +598,7 @@ static const struct evil evils[] = {
   { "the target asks for another negotiation (asynchronous message 4)",
     PDU_ASYNC, -1, 0, { { EVENT, 4 } }, FFP_END_DROPPED },
   { "asynchronous message 119, which is unknown", PDU_ASYNC, -1, 0,
-    { { EVENT, 119 } }, FFP_END_DROPPED },
+    { { EVENT, 119 } }, FFP_END_PROTOCOL },
   { "the target rejects a PDU of type ffh: protocol error (04h)", PDU_REJECT, -1,
     0, { { RESPONSE, 4 } }, FFP_END_REJECTED },
   { "the target rejects a PDU of type 00h: data (payload) digest error (02h)",
