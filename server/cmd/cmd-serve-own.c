@@ -296,14 +296,20 @@ watch_signals (struct own *own)
   }
 }
 
+/* The end takes a bounded time, in which writes in doubt are fenced and sessions
+ * logged out: a second SIGTERM must not cut that short, as the default action
+ * would, which libev puts back. */
 static void
 unwatch_signals (struct own *own)
 {
   if (own->reading != NULL)
     control_reread_cancel (own->reading);
   own->reading = NULL;
-  for (unsigned i = 0; i < sizeof own->signals / sizeof own->signals[0]; ++i)
+  for (unsigned i = 0; i < sizeof own->signals / sizeof own->signals[0]; ++i) {
     ev_signal_stop (own->engine->loop, &own->signals[i]);
+    if (own->signals[i].signum != SIGCHLD)
+      signal (own->signals[i].signum, SIG_IGN);
+  }
 }
 
 static void
