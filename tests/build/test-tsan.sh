@@ -39,6 +39,7 @@ start_tgt t "${portal[@]}"
 tgt_target t 1
 tgt_lun t 1 1 "$tmpdir/disk" vendor_id=TEST product_id=TESTDISK thin_provisioning=1
 
+needs_nbdkit                    # our own front end has one thread
 start_mpiscsi portals="$(join_portals "${portal[@]}")" polling-interval=1 hedged-reads=on
 for p in "${portal[@]}"; do wait_for_log "$(quote_re "$p"): reinstated" 20; done
 say "four connections, and the command"
