@@ -366,12 +366,13 @@ engine_start_thread (struct engine *e)
   int r;
 
   ev_set_loop_release_cb (e->loop, release_cb, acquire_cb);
-  e->threaded = true;
-  e->loop_is_ours = false;
+  /* The keeper of the state file runs already. */
+  pthread_mutex_lock (&e->lock);
   r = pthread_create (&e->thread, NULL, service_thread, e);
+  e->threaded = r == 0;
+  e->loop_is_ours = r != 0;
+  pthread_mutex_unlock (&e->lock);
   if (r != 0) {
-    e->threaded = false;
-    e->loop_is_ours = true;
     errno = r;
     return -1;
   }
@@ -415,8 +416,10 @@ engine_stop_thread (struct engine *e)
   engine_leave (e);
   pthread_join (e->thread, NULL);
   ev_set_loop_release_cb (e->loop, NULL, NULL);
+  pthread_mutex_lock (&e->lock);
   e->threaded = false;
   e->loop_is_ours = true;
+  pthread_mutex_unlock (&e->lock);
 }
 
 void

@@ -129,7 +129,7 @@ force (struct service_request *sr)
     return service_fail (sr, 0);
   /* As it is now: somebody may have enabled the cache since we promised. */
   map_get_facts (sr->map, &lu);
-  if ((sr->op == SERVICE_WRITE && lu.dpofua) ||
+  if ((sr->op == SERVICE_WRITE && !sr->unforced) ||
       (lu.has_caching_page && !lu.wce))
     return service_fail (sr, 0);
   return flush (sr);
@@ -141,8 +141,16 @@ static bool
 transfer (struct service_request *sr, void *buf, uint64_t count,
           uint64_t offset, bool write)
 {
-  if (request_transfer (&sr->req, sr->map, buf, count, offset, write,
-                        write && sr->fua && sr->map->facts.dpofua) == -1)
+  bool fua = write && sr->fua;
+
+  if (fua) {
+    struct lu_facts lu;
+
+    map_get_facts (sr->map, &lu);
+    fua = lu.dpofua;
+    sr->unforced |= !fua;
+  }
+  if (request_transfer (&sr->req, sr->map, buf, count, offset, write, fua) == -1)
     return service_fail (sr, errno);
   return true;
 }

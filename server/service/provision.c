@@ -356,9 +356,9 @@ add_extent (struct service_request *sr, uint64_t blocks, uint32_t flags)
 }
 
 static uint32_t
-flags_of (const struct map *map, unsigned provisioning)
+flags_of (const struct lu_facts *lu, unsigned provisioning)
 {
-  const uint32_t zero = map->facts.lbprz ? SERVICE_ZEROES : 0;
+  const uint32_t zero = lu->lbprz ? SERVICE_ZEROES : 0;
 
   return provisioning == 1 ? SERVICE_HOLE | zero
     : provisioning == 2 ? zero  /* anchored: allocated, no data */
@@ -394,6 +394,7 @@ answered (struct service_request *sr, int error)
   const uint32_t residual = sr->req.residual;
   const uint32_t len = residual < LBA_ANSWER ? LBA_ANSWER - residual : 0;
   struct lba_status found[LBA_ENTRIES];
+  struct lu_facts lu;
   uint64_t at = sr->lba;
   int n, used = 0;
 
@@ -401,6 +402,7 @@ answered (struct service_request *sr, int error)
     return refused (sr);
   if (error != 0)
     return service_fail (sr, error);
+  map_get_facts (sr->map, &lu);
   n = parse_lba_status (sr->bounce, len, found, LBA_ENTRIES);
   /* SBC-3 5.6.2: contiguous, and the first one contains the LBA asked for.
    * A target that does otherwise is not believed. */
@@ -417,7 +419,7 @@ answered (struct service_request *sr, int error)
       break;
     at += s.blocks;
     used++;
-    if (!add_extent (sr, s.blocks, flags_of (sr->map, s.provisioning)))
+    if (!add_extent (sr, s.blocks, flags_of (&lu, s.provisioning)))
       return service_fail (sr, ENOMEM);
   }
   if (used == 0)

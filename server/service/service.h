@@ -140,6 +140,7 @@ struct service_request {
   uint64_t middle;              /* offset of the whole blocks between */
   void *bounce;
   bool run, abandoned, waits;
+  bool unforced;                /* with fua: something was written without */
   bool in_range, patches;       /* ranges.c */
   struct list range_node;
   uint64_t range_from, range_to;
