@@ -145,7 +145,7 @@ static const struct path *
 live_path (const struct map *m, const struct nexus *x,
            bool (*good) (const struct nexus *x, const struct session *s))
 {
-  const struct path *again = NULL;
+  const struct path *again = NULL, *deaf = NULL;
   struct list *l, *next;
 
   list_for_each (l, next, &m->paths) {
@@ -155,11 +155,15 @@ live_path (const struct map *m, const struct nexus *x,
       continue;
     if (!good (x, p->session))
       continue;
-    if (m->fence_failures == 0 || p->session->id != m->fence_via)
+    /* What answers no commands will hardly answer a reset. */
+    if (p->deaf)
+      deaf = p;
+    else if (m->fence_failures == 0 || p->session->id != m->fence_via)
       return p;
-    again = p;
+    else
+      again = p;
   }
-  return again;
+  return again ? again : deaf;
 }
 
 static const struct path *

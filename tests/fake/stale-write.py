@@ -289,26 +289,42 @@ def again(c, portal_b):
 
 def unanswered(c, portal_b):
     """A write is still on its way to the target, on B, when the unit is reset
-    because of A: the reset has not aborted it."""
-    at = 80 * 512
+    because of A: the reset has not aborted it.  What was sent behind it is
+    behind it, as on any TCP connection: ABORT TASK (path-abort.c), too."""
+    a, first, second = FIRST, 160 * 512, 80 * 512
+    c.at_a("hold-write", str(a // 512), "48")
     # Two of them: the first to come gets the UNIT ATTENTION of the reset.
-    c.ctl("at", portal_b, "hold-write", "160", "8")
-    first = c.catch(b"o", at=2 * at)
-    c.ctl("at", portal_b, "hold-write", "80", "8")
-    second = c.catch(b"o", at=at)
-    caught_and_resent(c)
+    c.ctl("at", portal_b, "hold-write", str(first // 512), "48")
+    c.ctl("at", portal_b, "hold-write", str(second // 512), "48", "1", "all")
+    # At once, on all paths: a path that is silent for 0.5 s is avoided.  Each
+    # has its own block, or one would wait for the other to be fenced.
+    ops = {at: [c.write(b"o", at + i * BLOCK) for i in range(6)]
+           for at in (a, first, second)}
+    c.wait(sum(ops.values(), []), 0.4)
+    at = {}
+    for k, some in ops.items():
+        left = [i for i in range(6) if some[i].ms < 0]
+        if not left:
+            fail("no write was caught at %d" % k)
+        at[k] = k + left[0] * BLOCK
+    c.kill_a("client")
+    c.must(ops[a], "the write was not sent again", 15)
     c.ctl("at", portal_b, "refuse", "on")
-    new = c.write(b"n")
+    new = c.write(b"n", at[a])
     c.must([new], "the overwrite was never done")
-    c.must([first, second], "what was in flight at the reset was not sent again")
-    third = c.write(b"n", at=at)
+    # B is given up in a few seconds; it must not have been before.
+    print("in flight at the reset" if any(o.ms < 0 for o in ops[second])
+          else "too late")
+    c.must(ops[first] + ops[second],
+           "what was in flight at the reset was not sent again")
+    third = c.write(b"n", at[second])
     print("waited" if not c.wait([third], 1.5) else "at once")
     c.release()
-    print("still " + c.look(at))
+    print("still " + c.look(at[second]))
     c.ctl("at", portal_b, "refuse", "off")
     c.must([third], "the second overwrite was never done")
     time.sleep(0.3)
-    print("blocks have %s %s" % (c.look(), c.look(at)))
+    print("blocks have %s %s" % (c.look(at[a]), c.look(at[second])))
 
 
 def many(c, writes):

@@ -115,14 +115,19 @@ fenced_by 'LOGICAL UNIT RESET'
 stop_mpiscsi
 
 say "a write that had not reached the target when the unit was reset"
-reset_proxy
-start_mpiscsi "portals=${proxied[0]},${proxied[1]},${proxied[2]}" discovery=off "target=$iqn" \
-              lun=1 rr-min-io=1
-wait_for_log 'remaining active paths: 3$'
-stale unanswered "${proxied[1]}"
-assert_match "unanswered" 'ok released=.*blocks have new new' "$out"
-fenced_by 'LOGICAL UNIT RESET'
-stop_mpiscsi
+# On a machine that is slow B may have been given up before the reset: once more.
+for try in 1 2 3; do
+  reset_proxy
+  start_mpiscsi "portals=${proxied[0]},${proxied[1]},${proxied[2]}" discovery=off "target=$iqn" \
+                lun=1 rr-min-io=1
+  wait_for_log 'remaining active paths: 3$'
+  stale unanswered "${proxied[1]}"
+  assert_match "unanswered" 'waited.*released=2 good=[12] .*still old.*blocks have new new' "$out"
+  fenced_by 'LOGICAL UNIT RESET'
+  stop_mpiscsi
+  [[ $out != *"in flight at the reset"* ]] || break
+  [ $try != 3 ] || fail "B was given up before the reset, three times"
+done
 
 say "many writes in doubt"
 start queue-depth=64 rr-min-io=1
@@ -146,7 +151,8 @@ wait_for_log 'ends with writes in doubt' 1
 say "... and with another one that waits for it"
 start
 stale ends "$mpiscsi_pid" yes
-assert_match "refused" 'overwrite ended after [0-9]+ ms with errno 108' "$out"
+# ESHUTDOWN; our own front end closes the connection (ENOTCONN) if that is sooner.
+assert_match "refused" 'overwrite ended after [0-9]+ ms with errno 10[78]' "$out"
 stop_mpiscsi
 
 say "... and with the lost session's portal there: fenced before the end"
