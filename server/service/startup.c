@@ -162,18 +162,25 @@ engine_del_portal (struct engine *e, const struct portal *portal)
   return n;
 }
 
-void
-engine_start (struct engine *e)
+/* Lock held. */
+static void
+start_portals (struct engine *e)
 {
   const struct settings *st = e->settings;
   size_t i;
 
   map_names_start (e);
   registrants_start (e);
-  /* The keeper of the state file runs already. */
-  engine_enter (e);
   for (i = 0; i < st->nr_portals; ++i)
     engine_add_portal (e, &st->portals[i], false);
+}
+
+void
+engine_start (struct engine *e)
+{
+  /* The keeper of the state file runs already. */
+  engine_enter (e);
+  start_portals (e);
   engine_leave (e);
 }
 
@@ -199,7 +206,7 @@ engine_reconfigure (struct engine *e, const struct settings *settings)
     if (map_reconfigure (m) == -1)
       r = -1;
   }
-  engine_start (e);
+  start_portals (e);
   return r;
 }
 

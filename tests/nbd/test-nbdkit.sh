@@ -9,7 +9,8 @@ export FRONT_END=nbdkit
 
 for t in nbd/test-basic.sh nbd/test-nbd-flags.sh nbd/test-model.sh nbd/test-readonly.sh nbd/test-resize.sh \
          nbd/test-thin.sh nbd/test-two-luns.sh nbd/test-facts.sh nbd/test-tls.sh nbd/test-sockets.sh \
-         failover/test-two-portals.sh fence/test-flush-reset.sh conf/test-chap.sh conf/test-errors.sh; do
+         failover/test-two-portals.sh fence/test-flush-reset.sh conf/test-chap.sh conf/test-errors.sh \
+         cmd/test-cmd-reconfigure.sh; do
   say "$t"
   status=0
   "$testsdir/$t" >"$tmpdir/out" 2>&1 || status=$?
