@@ -113,7 +113,7 @@ for expected in 'Uid: 65534 65534 65534 65534' 'Gid: 65534 65534 65534 65534' 'G
   assert_equal "/proc/PID/status" "$expected" \
                "$(tr -s '\t ' ' ' <"/proc/$pid/status" | sed -n "s/ *\$//; /^${expected%%:*}:/p")"
 done
-assert_equal "process" nbdkit "$(<"/proc/$pid/comm")"
+assert_equal "process" mpiscsi "$(<"/proc/$pid/comm")"
 
 say "I/O with a path lost and back"
 fio_start load --size=32M --time_based --runtime=8 --rate_iops=1000
