@@ -146,7 +146,7 @@ class Run:
         how = self.how
         options = {
             "portals": ",".join(portals), "target": IQN, "discovery": "off",
-            "rr-min-io": "1", "login-timeout": "%g" % (5 * self.slow),
+            "rr-min-io": "1", "login-timeout": "%g" % (4 * self.slow),
             "noop-out-interval": "1", "noop-out-timeout": "%g" % self.slow,
             "command-timeout": "%g" % (2 * self.slow), "no-path-retry": "fail",
             "polling-interval": "0.2",
