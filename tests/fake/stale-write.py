@@ -296,11 +296,12 @@ def unanswered(c, portal_b):
     # Two of them: the first to come gets the UNIT ATTENTION of the reset.
     c.ctl("at", portal_b, "hold-write", str(first // 512), "48")
     c.ctl("at", portal_b, "hold-write", str(second // 512), "48", "1", "all")
-    # At once, on all paths: a path that is silent for 0.5 s is avoided.  Each
+    # At once, on all paths: a path that is silent for 0.5 s is avoided, and is to
+    # be when A dies, or what A had is sent again on B.  Each
     # has its own block, or one would wait for the other to be fenced.
     ops = {at: [c.write(b"o", at + i * BLOCK) for i in range(6)]
            for at in (a, first, second)}
-    c.wait(sum(ops.values(), []), 0.4)
+    c.wait(sum(ops.values(), []), 1)
     at = {}
     for k, some in ops.items():
         left = [i for i in range(6) if some[i].ms < 0]

@@ -119,7 +119,7 @@ say "a write that had not reached the target when the unit was reset"
 for try in 1 2 3; do
   reset_proxy
   start_mpiscsi "portals=${proxied[0]},${proxied[1]},${proxied[2]}" discovery=off "target=$iqn" \
-                lun=1 rr-min-io=1
+                lun=1 rr-min-io=1 noop-out-timeout=5
   wait_for_log 'remaining active paths: 3$'
   stale unanswered "${proxied[1]}"
   assert_match "unanswered" 'waited.*released=2 good=[12] .*still old.*blocks have new new' "$out"
